@@ -1,0 +1,82 @@
+namespace QuantSdk.Runtime;
+
+/// <summary>
+/// What a build says about one engine folder (<c>models/NAME/manifest.json</c>): the only contract between the build and the runtime.
+/// </summary>
+public sealed record Manifest
+{
+    /// <summary>The schema that this version of the runtime reads and writes.</summary>
+    public const int CurrentSchema = 1;
+
+    /// <summary>The schema of the file. A larger number than <see cref="CurrentSchema"/> is refused.</summary>
+    public int Schema { get; init; } = CurrentSchema;
+
+    /// <summary>The model's name: its folder under <c>models/</c>.</summary>
+    public required string Name { get; init; }
+
+    /// <summary>The version of the tool that built the folder.</summary>
+    public required string ToolVersion { get; init; }
+
+    /// <summary>The precision asked for: <c>int8</c>, <c>none</c>, …</summary>
+    public required string Precision { get; init; }
+
+    /// <summary>The hash of the recipe and of everything it names: equal hashes mean an equal request.</summary>
+    public required string RecipeHash { get; init; }
+
+    /// <summary>The size in bytes of the float model that this one was made from, external data included.</summary>
+    public long FloatBytes { get; init; }
+
+    /// <summary>The model's inputs, in the order of the graph.</summary>
+    public IReadOnlyList<TensorInfo> Inputs { get; init; } = [];
+
+    /// <summary>The model's outputs, in the order of the graph.</summary>
+    public IReadOnlyList<TensorInfo> Outputs { get; init; } = [];
+
+    /// <summary>Which inputs play which part in a diffusion loop, or null where the model is no denoiser.</summary>
+    public DiffusionRoles? Roles { get; init; }
+
+    /// <summary>One variant per target, the preferred one first.</summary>
+    public IReadOnlyList<EngineVariant> Variants { get; init; } = [];
+
+    /// <summary>The measured agreement of each output with the float model, on rows that were not calibrated on.</summary>
+    public IReadOnlyList<OutputQuality> Quality { get; init; } = [];
+}
+
+/// <summary>An input or output of a model.</summary>
+/// <param name="Name">Its name in the graph.</param>
+/// <param name="Type">Its element type by ONNX's name: <c>float</c>, <c>float16</c>, <c>double</c>, <c>int64</c>, <c>int32</c>, <c>int8</c>, <c>uint8</c>, <c>bool</c>.</param>
+/// <param name="Shape">Its dimensions; −1 stands for one that is only known at run time. Empty for a scalar.</param>
+public sealed record TensorInfo(string Name, string Type, IReadOnlyList<long> Shape);
+
+/// <summary>The parts that a denoiser's inputs play.</summary>
+/// <param name="Sample">The input that takes the noisy sample.</param>
+/// <param name="Timestep">The input that takes the timestep, cast and broadcast to its type and shape.</param>
+/// <param name="TimestepScale">The factor on the sampler's timestep; 0.001 for models that expect it in [0, 1].</param>
+public sealed record DiffusionRoles(string Sample, string Timestep, float TimestepScale);
+
+/// <summary>The engine for one target.</summary>
+/// <param name="Target"><c>cpu</c>, <c>cuda</c>, <c>tensorrt</c> or <c>tensorrt-onnx</c>.</param>
+/// <param name="Model">The portable model, relative to the model's folder.</param>
+/// <param name="Optimised">The model as ONNX Runtime optimised it, or null where none was kept.</param>
+/// <param name="DisabledOptimizers">Graph optimisers of ONNX Runtime that must stay off when the portable model is loaded.</param>
+/// <param name="Files">Every file of the variant, with its hash.</param>
+public sealed record EngineVariant(
+    string Target, string Model, OptimisedModel? Optimised, IReadOnlyList<string> DisabledOptimizers, IReadOnlyList<EngineFile> Files);
+
+/// <summary>A model that ONNX Runtime has optimised, with prepacked weights: valid for one version of it and one set of CPU features only.</summary>
+/// <param name="Model">The model, relative to the model's folder.</param>
+/// <param name="OnnxRuntime">The version of ONNX Runtime that wrote it.</param>
+/// <param name="CpuFeatures">The features of the CPU that it was written on.</param>
+public sealed record OptimisedModel(string Model, string OnnxRuntime, string CpuFeatures);
+
+/// <summary>A file of an engine variant.</summary>
+/// <param name="Path">Its path relative to the model's folder, with <c>/</c> between the segments and without <c>..</c>.</param>
+/// <param name="Bytes">Its length in bytes.</param>
+/// <param name="Hash">SHA-256 over the SHA-256 of its 4 MiB leaves, in lower-case hexadecimal.</param>
+public sealed record EngineFile(string Path, long Bytes, string Hash);
+
+/// <summary>How well an output agrees with the float model's.</summary>
+/// <param name="Output">The output's name.</param>
+/// <param name="SqnrDb">Signal to quantisation noise, 10·log10(Σ float² / Σ (float − quantised)²), in dB.</param>
+/// <param name="Cosine">Cosine of the angle between the two outputs, 1 = same direction.</param>
+public sealed record OutputQuality(string Output, double SqnrDb, double Cosine);

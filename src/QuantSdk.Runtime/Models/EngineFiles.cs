@@ -1,0 +1,72 @@
+namespace QuantSdk.Runtime;
+
+/// <summary>The files that one model of a variant needs: where they are and whether they are what the manifest says.</summary>
+internal sealed class EngineFiles
+{
+    private readonly IReadOnlyList<(EngineFile File, string Path)> _files;
+
+    private EngineFiles(string manifestFile, string model, IReadOnlyList<(EngineFile, string)> files) =>
+        (ManifestFile, ModelPath, _files) = (manifestFile, model, files);
+
+    /// <summary>The manifest, for messages.</summary>
+    public string ManifestFile { get; }
+
+    /// <summary>The full path of the graph.</summary>
+    public string ModelPath { get; }
+
+    /// <summary>
+    /// Resolves the paths and compares the sizes. The variant's other model (optimised or portable) is left out: it is not read,
+    /// and an app may have dropped it.
+    /// </summary>
+    public static EngineFiles Locate(string directory, string manifestFile, EngineVariant variant, string model)
+    {
+        // A path that leaves the folder is refused even in a file that is not needed now.
+        foreach (var path in variant.Files.Select(file => file.Path).Append(variant.Model).Concat(variant.Optimised is { } optimised ? [optimised.Model] : []))
+            _ = Confine(directory, manifestFile, path);
+        if (!variant.Files.Any(file => file.Path == model))
+            throw new QuantSdkException("QSDK7003", $"The manifest '{manifestFile}' cannot be used: the model '{model}' is not among the files of the variant '{variant.Target}'. Build the model again.", manifestFile);
+        var other = model == variant.Model ? variant.Optimised?.Model : variant.Model;
+        var needed = new List<(EngineFile, string)>();
+        foreach (var file in variant.Files.Where(file => other is null || Stem(file.Path) != Stem(other)))
+        {
+            var path = Confine(directory, manifestFile, file.Path);
+            var info = new FileInfo(path);
+            if (!info.Exists)
+                throw new QuantSdkException("QSDK7006", $"'{path}' is missing; the manifest lists it. Build the model again, or copy the whole folder.", path);
+            info = info.ResolveLinkTarget(returnFinalTarget: true) as FileInfo ?? info; // a link has a length of its own
+            if (info.Length != file.Bytes)
+                throw new QuantSdkException("QSDK7006", $"'{path}' has {info.Length} bytes; the manifest says {file.Bytes}. Build the model again, or copy the whole folder.", path);
+            needed.Add((file, path));
+        }
+        return new EngineFiles(manifestFile, Confine(directory, manifestFile, model), needed);
+    }
+
+    /// <summary>Compares the hash of the graph alone: it is small and is parsed, so that it is looked at first.</summary>
+    public void VerifyGraph() => Verify([.. _files.Where(file => file.Path == ModelPath)], threads: 1);
+
+    /// <summary>Compares the hashes of everything else.</summary>
+    public void VerifyData() => Verify([.. _files.Where(file => file.Path != ModelPath)], Environment.ProcessorCount);
+
+    private static void Verify(IReadOnlyList<(EngineFile File, string Path)> files, int threads)
+    {
+        IReadOnlyList<string> hashes;
+        try
+        {
+            hashes = TreeHash.OfFiles([.. files.Select(file => file.Path)], threads);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new QuantSdkException("QSDK7006", $"The model's files cannot be read: {e.Message}", files[0].Path, inner: e);
+        }
+        foreach (var ((file, path), hash) in files.Zip(hashes))
+            if (!string.Equals(hash, file.Hash, StringComparison.OrdinalIgnoreCase))
+                throw new QuantSdkException("QSDK7007", $"'{path}' is damaged: its hash is {hash}, the manifest says {file.Hash}. Build the model again, or copy the folder again.", path);
+    }
+
+    /// <summary>A model and its data share the path up to the last extension.</summary>
+    private static string Stem(string path) => Path.ChangeExtension(path, null);
+
+    private static string Confine(string directory, string manifestFile, string path) =>
+        ConfinedPath.Resolve(directory, path, out var refusal)
+        ?? throw new QuantSdkException("QSDK7005", $"The manifest '{manifestFile}' names '{path}', which is refused: {refusal}. Paths must be relative and stay inside the model's folder.", manifestFile);
+}

@@ -1,0 +1,234 @@
+using System.Runtime.InteropServices;
+using Microsoft.ML.OnnxRuntime;
+
+namespace QuantSdk.Runtime;
+
+/// <summary>
+/// A model's inputs and outputs, bound to native memory for one set of input shapes: fill the inputs, run, read the outputs, as often as wanted,
+/// without a copy in between. For one thread at a time; several bindings of one model may run at once.
+/// </summary>
+public sealed class ModelBinding : IDisposable
+{
+    private readonly ModelSession _model;
+    private readonly InferenceSession _session;
+    private readonly BoundInput[] _inputs;
+    private readonly BoundOutput[] _outputs;
+    private readonly OrtIoBinding _binding;
+    private readonly RunOptions _options = new() { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
+    private bool _rebind, _disposed;
+
+    internal ModelBinding(ModelSession model, InferenceSession session, long[][] inputShapes)
+    {
+        (_model, _session) = (model, session);
+        _inputs = [.. model.Inputs.Zip(inputShapes, (port, shape) => new BoundInput(port, shape))];
+        var symbols = Symbols(_inputs);
+        _outputs = [.. model.Outputs.Select(port => new BoundOutput(port, Resolve(port, symbols)))];
+        _binding = session.CreateIoBinding();
+        foreach (var input in _inputs)
+            _binding.BindInput(input.Port.Name, input.Value);
+        BindOutputs();
+    }
+
+    /// <summary>The memory of an input. Its content stays from run to run.</summary>
+    /// <typeparam name="T">The .NET type of the input: float, <see cref="Half"/>, double, long, int, sbyte, byte or bool.</typeparam>
+    /// <param name="name">The input's name.</param>
+    /// <exception cref="QuantSdkException">QSDK7020: no such input; QSDK7021: another type; QSDK7024: disposed.</exception>
+    public Span<T> Input<T>(string name)
+        where T : unmanaged
+    {
+        var input = FindInput(name);
+        CheckType<T>(input.Port);
+        return input.Buffer.AsSpan<T>();
+    }
+
+    /// <summary>The shape that an input was bound with.</summary>
+    /// <param name="name">The input's name.</param>
+    /// <exception cref="QuantSdkException">QSDK7020: no such input; QSDK7024: disposed.</exception>
+    public ReadOnlySpan<long> InputShape(string name) => FindInput(name).Shape;
+
+    /// <summary>Runs the model on what the inputs hold.</summary>
+    /// <exception cref="QuantSdkException">QSDK7023: ONNX Runtime could not run the model; QSDK7024: disposed.</exception>
+    public void Run()
+    {
+        ThrowIfDisposed();
+        try
+        {
+            RunOnce();
+        }
+        catch (OnnxRuntimeException e)
+        {
+            if (!Array.Exists(_outputs, output => output is { Value: not null, IsStatic: false }))
+                throw Failed(e);
+            // Perhaps an output has another shape than its names or the last run promised: let ONNX Runtime allocate those from now on.
+            foreach (var output in _outputs)
+                if (!output.IsStatic)
+                    output.Vary();
+            _rebind = true;
+            try
+            {
+                RunOnce();
+            }
+            catch (OnnxRuntimeException second)
+            {
+                // It was not the shapes.
+                foreach (var output in _outputs)
+                    output.Settle();
+                throw Failed(second);
+            }
+        }
+    }
+
+    /// <summary>An output of the last run, in place: valid until the next run.</summary>
+    /// <typeparam name="T">The .NET type of the output.</typeparam>
+    /// <param name="name">The output's name.</param>
+    /// <exception cref="QuantSdkException">QSDK7020: no such output; QSDK7021: another type; QSDK7023: nothing has been run yet; QSDK7024: disposed.</exception>
+    public ReadOnlySpan<T> Output<T>(string name)
+        where T : unmanaged
+    {
+        var output = FindOutput(name);
+        CheckType<T>(output.Port);
+        return MemoryMarshal.Cast<byte, T>(output.Bytes);
+    }
+
+    /// <summary>The shape of an output of the last run.</summary>
+    /// <param name="name">The output's name.</param>
+    /// <exception cref="QuantSdkException">As for <see cref="Output"/>.</exception>
+    public ReadOnlySpan<long> OutputShape(string name) => FindOutput(name).Shape;
+
+    /// <summary>Frees the buffers; spans over them must not be used any more.</summary>
+    public void Dispose()
+    {
+        if (_disposed)
+            return;
+        _disposed = true;
+        _model.Forget(this);
+        _binding.Dispose();
+        _options.Dispose();
+        foreach (var input in _inputs)
+            input.Dispose();
+        foreach (var output in _outputs)
+            output.Dispose();
+    }
+
+    internal ModelTensor OutputTensor(string name)
+    {
+        var output = FindOutput(name);
+        return ModelTensor.FromBytes(output.Port.Type, output.Shape, output.Bytes);
+    }
+
+    /// <summary>An input's memory, whatever its type.</summary>
+    internal Span<byte> InputBytes(string name) => FindInput(name).Buffer.AsSpan<byte>();
+
+    /// <summary>The values of a float output, or of a float input of that name.</summary>
+    internal ReadOnlySpan<float> Values(string name) =>
+        Array.Exists(_outputs, output => output.Port.Name == name) ? Output<float>(name) : Input<float>(name);
+
+    /// <summary>Copies a tensor of the bound type and shape into an input.</summary>
+    internal void SetInput(string name, ModelTensor tensor)
+    {
+        var input = FindInput(name);
+        if (tensor.ElementType != input.Port.Type)
+            throw new QuantSdkException("QSDK7021", $"'{_model.File}': the input '{name}' takes {input.Port.Type.Name}; {tensor} was given.", _model.File);
+        if (!tensor.Dimensions.SequenceEqual(input.Shape))
+            throw new QuantSdkException("QSDK7022", $"'{_model.File}': the input '{name}' is bound with the shape {TensorShape.Text(input.Shape)}; {tensor} was given.", _model.File);
+        tensor.Bytes.CopyTo(input.Buffer.AsSpan<byte>());
+    }
+
+    private void RunOnce()
+    {
+        if (_rebind)
+            BindOutputs();
+        foreach (var output in _outputs)
+            output.Ready = false;
+        _session.RunWithBinding(_options, _binding);
+        // A value that ONNX Runtime has allocated would be its target in the next run too: bind anew, to it or to none.
+        _rebind = Array.Exists(_outputs, output => output.NeedsValue);
+        if (_rebind)
+            Receive();
+        foreach (var output in _outputs)
+            output.Ready = true;
+    }
+
+    private void Receive()
+    {
+        var results = _binding.GetOutputValues(); // in the order of binding; disposed one by one, as some are kept
+        for (var i = 0; i < _outputs.Length; i++)
+            if (_outputs[i].NeedsValue)
+                _outputs[i].Receive(results[i]);
+            else
+                results[i].Dispose();
+    }
+
+    private void BindOutputs()
+    {
+        _binding.ClearBoundOutputs();
+        foreach (var output in _outputs)
+            if (output.Target is { } value)
+                _binding.BindOutput(output.Port.Name, value);
+            else
+                _binding.BindOutputToDevice(output.Port.Name, OrtMemoryInfo.DefaultInstance);
+    }
+
+    /// <summary>The sizes that the input shapes give to the named dimensions.</summary>
+    private static Dictionary<string, long> Symbols(BoundInput[] inputs)
+    {
+        var sizes = new Dictionary<string, long>(StringComparer.Ordinal);
+        foreach (var input in inputs)
+            for (var i = 0; i < input.Shape.Length; i++)
+                if (input.Port.Symbols.Length == input.Shape.Length && input.Port.Symbols[i].Length > 0)
+                    sizes[input.Port.Symbols[i]] = input.Shape[i];
+        return sizes;
+    }
+
+    /// <summary>The output's shape as far as static and named dimensions tell it, or null.</summary>
+    private static long[]? Resolve(Port port, Dictionary<string, long> symbols)
+    {
+        if (port.Shape.Length == 0)
+            return null;
+        var shape = (long[])port.Shape.Clone();
+        for (var i = 0; i < shape.Length; i++)
+            if (shape[i] < 0 && !(port.Symbols.Length == shape.Length && symbols.TryGetValue(port.Symbols[i], out shape[i])))
+                return null;
+        return shape;
+    }
+
+    private BoundInput FindInput(string name)
+    {
+        ThrowIfDisposed();
+        foreach (var input in _inputs)
+            if (input.Port.Name == name)
+                return input;
+        _model.Input(name); // throws, with the names there are
+        throw new InvalidOperationException();
+    }
+
+    private BoundOutput FindOutput(string name)
+    {
+        ThrowIfDisposed();
+        foreach (var output in _outputs)
+            if (output.Port.Name == name)
+                return output.Ready ? output : throw new QuantSdkException("QSDK7023", $"'{_model.File}': the output '{name}' was read before the model was run. Call Run first.", _model.File);
+        _model.Output(name);
+        throw new InvalidOperationException();
+    }
+
+    private void CheckType<T>(Port port)
+        where T : unmanaged
+    {
+        if (TensorType.Of<T>() != port.Type)
+            throw new QuantSdkException("QSDK7021", $"'{_model.File}': '{port.Name}' holds {port.Type.Name} ({port.Type.Type.Name}), not {typeof(T).Name}.", _model.File);
+    }
+
+    private QuantSdkException Failed(OnnxRuntimeException e)
+    {
+        var shapes = string.Join(", ", _inputs.Select(input => $"{input.Port.Name}{TensorShape.Text(input.Shape)}"));
+        return new QuantSdkException("QSDK7023", $"ONNX Runtime could not run '{_model.File}' with {shapes}: {e.Message}", _model.File, inner: e);
+    }
+
+    private void ThrowIfDisposed()
+    {
+        _model.ThrowIfDisposed();
+        if (_disposed)
+            throw new QuantSdkException("QSDK7024", $"This binding of '{_model.File}' has been disposed; bind the model again.", _model.File);
+    }
+}

@@ -1,0 +1,137 @@
+using Microsoft.ML.OnnxRuntime;
+
+namespace QuantSdk.Runtime;
+
+/// <summary>A model that ONNX Runtime has opened, with the names, types and shapes of its inputs and outputs.</summary>
+internal sealed class ModelSession : IDisposable
+{
+    private readonly InferenceSession _session;
+    private readonly HashSet<ModelBinding> _bindings = [];
+    private readonly Lock _lock = new();
+    private bool _disposed;
+
+    private ModelSession(InferenceSession session, string file)
+    {
+        _session = session;
+        File = file;
+        Inputs = [.. session.InputNames.Select(name => Port.Of(name, session.InputMetadata[name], file))];
+        Outputs = [.. session.OutputNames.Select(name => Port.Of(name, session.OutputMetadata[name], file))];
+    }
+
+    /// <summary>The version of ONNX Runtime in this process.</summary>
+    public static string OnnxRuntimeVersion
+    {
+        get
+        {
+            try
+            {
+                return OrtEnv.Instance().GetVersionString();
+            }
+            catch (Exception e) when (e is TypeInitializationException or DllNotFoundException or EntryPointNotFoundException or BadImageFormatException)
+            {
+                throw new QuantSdkException("QSDK7011", $"ONNX Runtime's native library cannot be loaded: {(e.InnerException ?? e).Message}", inner: e);
+            }
+        }
+    }
+
+    /// <summary>The file the model came from, for messages.</summary>
+    public string File { get; }
+
+    public IReadOnlyList<Port> Inputs { get; }
+
+    public IReadOnlyList<Port> Outputs { get; }
+
+    /// <summary>Opens a model file; external data is read from its folder.</summary>
+    public static ModelSession Open(string path, SessionSettings settings) => Open(path, settings, options => new InferenceSession(path, options));
+
+    /// <summary>Opens a model from its bytes; external data is read from <paramref name="folder"/>.</summary>
+    public static ModelSession Open(byte[] model, string folder, string name, SessionSettings settings) => Open(name, settings, options =>
+    {
+        options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", folder);
+        return new InferenceSession(model, options);
+    });
+
+    /// <summary>Binds buffers for the given input shapes. Every input must have one.</summary>
+    public ModelBinding Bind(IReadOnlyDictionary<string, long[]> inputShapes)
+    {
+        ThrowIfDisposed();
+        foreach (var name in inputShapes.Keys)
+            Find(Inputs, name, "input");
+        foreach (var input in Inputs)
+            if (!inputShapes.ContainsKey(input.Name))
+                throw new QuantSdkException("QSDK7020", $"'{File}': the input '{input.Name}' ({input}) is missing. The model's inputs are {List(Inputs)}.", File);
+        var binding = new ModelBinding(this, _session, [.. Inputs.Select(input => input.Check(inputShapes[input.Name], File))]);
+        lock (_lock)
+            _bindings.Add(binding);
+        return binding;
+    }
+
+    /// <summary>Runs once on copies.</summary>
+    public IReadOnlyDictionary<string, ModelTensor> Run(IReadOnlyDictionary<string, ModelTensor> inputs)
+    {
+        using var binding = Bind(inputs.ToDictionary(input => input.Key, input => input.Value.Dimensions.ToArray()));
+        foreach (var (name, tensor) in inputs)
+            binding.SetInput(name, tensor);
+        binding.Run();
+        return Outputs.ToDictionary(output => output.Name, output => binding.OutputTensor(output.Name));
+    }
+
+    public Port Input(string name) => Find(Inputs, name, "input");
+
+    public Port Output(string name) => Find(Outputs, name, "output");
+
+    public void Dispose()
+    {
+        ModelBinding[] bindings;
+        lock (_lock)
+        {
+            if (_disposed)
+                return;
+            _disposed = true;
+            bindings = [.. _bindings];
+        }
+        foreach (var binding in bindings)
+            binding.Dispose();
+        _session.Dispose();
+    }
+
+    internal void Forget(ModelBinding binding)
+    {
+        lock (_lock)
+            _bindings.Remove(binding);
+    }
+
+    internal void ThrowIfDisposed()
+    {
+        if (_disposed)
+            throw new QuantSdkException("QSDK7024", $"'{File}' has been disposed; load the model again, or dispose it later.", File);
+    }
+
+    private static ModelSession Open(string file, SessionSettings settings, Func<SessionOptions, InferenceSession> create)
+    {
+        var version = OnnxRuntimeVersion;
+        InferenceSession? session = null;
+        try
+        {
+            using var options = settings.Create();
+            session = create(options);
+            return new ModelSession(session, file);
+        }
+        catch (Exception e) when (e is not QuantSdkException and not OutOfMemoryException)
+        {
+            // Beside OnnxRuntimeException: the managed layer's own exceptions for element types that it does not know.
+            session?.Dispose();
+            throw new QuantSdkException("QSDK7009", $"ONNX Runtime {version} cannot load '{file}': {e.Message}", file, inner: e);
+        }
+        catch
+        {
+            session?.Dispose();
+            throw;
+        }
+    }
+
+    private Port Find(IReadOnlyList<Port> ports, string name, string kind) => ports.FirstOrDefault(port => port.Name == name)
+        ?? throw new QuantSdkException("QSDK7020", $"'{File}' has no {kind} '{name}'. Its {kind}s are {List(ports)}.", File);
+
+    private static string List(IReadOnlyList<Port> ports) => string.Join(", ", ports.Select(port => $"'{port.Name}' ({port})"));
+}

@@ -1,0 +1,158 @@
+namespace QuantSdk.Runtime;
+
+/// <summary>A model that a build made, loaded and ready to run. Its members may be used from several threads; each <see cref="ModelBinding"/> from one.</summary>
+public sealed class QuantizedModel : IDisposable
+{
+    private QuantizedModel(Manifest manifest, ModelSelection selection, ModelSession session)
+    {
+        (Manifest, Selection, Session) = (manifest, selection, session);
+        Inputs = [.. session.Inputs.Select(port => port.Info)];
+        Outputs = [.. session.Outputs.Select(port => port.Info)];
+        if (manifest.Roles is { } roles)
+            Denoiser = new ModelDenoiser(session, roles);
+    }
+
+    /// <summary>What the build says about the model.</summary>
+    public Manifest Manifest { get; }
+
+    /// <summary>Which of the model's files runs, by which provider, and why.</summary>
+    public ModelSelection Selection { get; }
+
+    /// <summary>The loaded variant's target, such as <c>cpu</c>.</summary>
+    public string Target => Selection.Target;
+
+    /// <summary>The inputs, in the order of the graph.</summary>
+    public IReadOnlyList<TensorInfo> Inputs { get; }
+
+    /// <summary>The outputs, in the order of the graph.</summary>
+    public IReadOnlyList<TensorInfo> Outputs { get; }
+
+    internal ModelSession Session { get; }
+
+    /// <summary>The model in a diffusion loop, or null where the manifest names no roles.</summary>
+    internal ModelDenoiser? Denoiser { get; }
+
+    /// <summary>
+    /// Loads the first variant of a model's folder that works here, after comparing its files with the manifest's sizes and hashes.
+    /// </summary>
+    /// <param name="directory">The folder <c>models/NAME</c>; a relative path starts at <see cref="AppContext.BaseDirectory"/>, never at the working directory.</param>
+    /// <param name="options">Threads and verification; null for the defaults.</param>
+    /// <param name="log">Receives one line that says which file and provider were chosen and why.</param>
+    /// <exception cref="QuantSdkException">
+    /// QSDK7001, 7002: no such folder or no manifest in it; 7003, 7004: the manifest cannot be used; 7005: a path leaves the folder;
+    /// 7006, 7007: a file is missing or damaged; 7008: no variant runs here; 7009: ONNX Runtime refuses the file; 7010: file and manifest disagree.
+    /// </exception>
+    public static QuantizedModel Load(string directory, QuantizedModelOptions? options = null, Action<string>? log = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(directory);
+        options ??= new QuantizedModelOptions();
+        directory = Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory, AppContext.BaseDirectory));
+        var manifestFile = FindManifest(directory);
+        var manifest = ManifestFile.Read(manifestFile);
+        var (variant, selection) = VariantSelector.Select(manifest, manifestFile, ModelSession.OnnxRuntimeVersion, options.CpuFeatures);
+        var files = EngineFiles.Locate(directory, manifestFile, variant, selection.Model);
+        log?.Invoke($"QuantSdk: {manifest.Name}: {selection}");
+        var session = Open(files, Settings(variant, selection, options), options.VerifyHashes);
+        try
+        {
+            CheckPorts(manifestFile, manifest.Inputs, session.Inputs, "inputs");
+            CheckPorts(manifestFile, manifest.Outputs, session.Outputs, "outputs");
+            return new QuantizedModel(manifest, selection, session);
+        }
+        catch
+        {
+            session.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Binds buffers for one set of input shapes, to be filled and run as often as wanted.</summary>
+    /// <param name="inputShapes">The shape of every input, by name.</param>
+    /// <exception cref="QuantSdkException">QSDK7020: an input is missing or unknown; QSDK7022: a shape does not fit; QSDK7024: the model has been disposed.</exception>
+    public ModelBinding Bind(IReadOnlyDictionary<string, long[]> inputShapes)
+    {
+        ArgumentNullException.ThrowIfNull(inputShapes);
+        return Session.Bind(inputShapes);
+    }
+
+    /// <summary>Runs the model once. For repeated runs of one shape <see cref="Bind"/> saves the copies.</summary>
+    /// <param name="inputs">Every input, by name.</param>
+    /// <returns>Every output, by name.</returns>
+    /// <exception cref="QuantSdkException">QSDK7020: an input is missing or unknown; QSDK7021, 7022: its type or shape does not fit; QSDK7023: the run failed; QSDK7024: the model has been disposed.</exception>
+    public IReadOnlyDictionary<string, ModelTensor> Run(IReadOnlyDictionary<string, ModelTensor> inputs)
+    {
+        ArgumentNullException.ThrowIfNull(inputs);
+        return Session.Run(inputs);
+    }
+
+    /// <summary>Frees the model and every binding of it.</summary>
+    public void Dispose()
+    {
+        Denoiser?.Dispose();
+        Session.Dispose();
+    }
+
+    private static string FindManifest(string directory)
+    {
+        var name = Path.GetFileName(directory);
+        if (!Directory.Exists(directory))
+            throw new QuantSdkException("QSDK7001",
+                $"There is no model folder '{directory}'. {Neighbours(directory)} A build with QuantSdkEnabled=false makes no models: " +
+                $"build the app without it, and check that the project has a QuantizedModel item named '{name}'.", directory);
+        var manifestFile = Path.Combine(directory, ManifestFile.Name);
+        return File.Exists(manifestFile) ? manifestFile : throw new QuantSdkException("QSDK7002",
+            $"'{directory}' holds no {ManifestFile.Name}, so that it is no model folder. {Neighbours(directory)} Build the app again, or copy the whole folder.", manifestFile);
+    }
+
+    private static string Neighbours(string directory)
+    {
+        var parent = Path.GetDirectoryName(directory);
+        var names = parent is not null && Directory.Exists(parent)
+            ? Directory.EnumerateDirectories(parent).Where(folder => File.Exists(Path.Combine(folder, ManifestFile.Name))).Select(Path.GetFileName).Order(StringComparer.Ordinal).ToArray()
+            : [];
+        return names.Length == 0 ? $"There are no models in '{parent}'." : $"Models in '{parent}': {string.Join(", ", names)}.";
+    }
+
+    private static SessionSettings Settings(EngineVariant variant, ModelSelection selection, QuantizedModelOptions options) => new()
+    {
+        Threads = options.Threads,
+        Optimisation = selection.Optimised ? Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL : Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+        DisabledOptimizers = selection.Optimised ? [] : variant.DisabledOptimizers,
+    };
+
+    /// <summary>Opens the session while the weights are hashed beside it; damage wins over whatever ONNX Runtime makes of the damaged file.</summary>
+    private static ModelSession Open(EngineFiles files, SessionSettings settings, bool verify)
+    {
+        if (!verify)
+            return ModelSession.Open(files.ModelPath, settings);
+        files.VerifyGraph();
+        var verification = Task.Run(files.VerifyData);
+        ModelSession? session = null;
+        try
+        {
+            session = ModelSession.Open(files.ModelPath, settings);
+        }
+        finally
+        {
+            try
+            {
+                verification.GetAwaiter().GetResult();
+            }
+            catch
+            {
+                session?.Dispose();
+                throw;
+            }
+        }
+        return session;
+    }
+
+    private static void CheckPorts(string manifestFile, IReadOnlyList<TensorInfo> declared, IReadOnlyList<Port> ports, string kind)
+    {
+        var (expected, found) = (Text(declared.Select(info => (info.Name, info.Type))), Text(ports.Select(port => (port.Name, port.Type.Name))));
+        if (expected != found)
+            throw new QuantSdkException("QSDK7010", $"The manifest '{manifestFile}' promises the {kind} {expected}; the model has {found}. Build the model again.", manifestFile);
+
+        static string Text(IEnumerable<(string Name, string Type)> items) => string.Join(", ", items.Select(item => $"{item.Name}: {item.Type}"));
+    }
+}

@@ -1,0 +1,25 @@
+namespace QuantSdk.Runtime;
+
+/// <summary>How <see cref="QuantizedModel.Load"/> opens a model.</summary>
+public sealed record QuantizedModelOptions
+{
+    private readonly int _threads;
+
+    /// <summary>Threads within one operator; 0 (the default) leaves the number to ONNX Runtime, one per physical core.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The number is negative.</exception>
+    public int Threads
+    {
+        get => _threads;
+        init
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(value);
+            _threads = value;
+        }
+    }
+
+    /// <summary>Whether the files' hashes are compared with the manifest's (the default). Without it only their sizes are.</summary>
+    public bool VerifyHashes { get; init; } = true;
+
+    /// <summary>The CPU features to believe in, so that tests can stand on another machine.</summary>
+    internal string CpuFeatures { get; init; } = Runtime.CpuFeatures.Current;
+}

@@ -1,0 +1,40 @@
+namespace QuantSdk.Runtime;
+
+/// <summary>Chooses what to load: a pure function of the manifest, ONNX Runtime's version and the CPU's features.</summary>
+internal static class VariantSelector
+{
+    private const string Cpu = "cpu", CpuProvider = "CPUExecutionProvider";
+
+    public static (EngineVariant Variant, ModelSelection Selection) Select(Manifest manifest, string file, string onnxRuntime, string cpuFeatures)
+    {
+        var reasons = new List<string>();
+        foreach (var variant in manifest.Variants)
+        {
+            if (variant.Target != Cpu)
+            {
+                reasons.Add($"{variant.Target} passed over: this version of QuantSdk.Runtime loads {Cpu} only");
+                continue;
+            }
+            var optimised = Accept(variant.Optimised, onnxRuntime, cpuFeatures, reasons);
+            return (variant, new ModelSelection(Cpu, CpuProvider, optimised?.Model ?? variant.Model, optimised is not null, reasons.AsReadOnly()));
+        }
+        throw new QuantSdkException("QSDK7008",
+            $"'{file}': no variant of '{manifest.Name}' can run here. {(reasons.Count == 0 ? "It has none" : string.Join("; ", reasons))}. Build the model with Target=cpu.", file);
+    }
+
+    private static OptimisedModel? Accept(OptimisedModel? optimised, string onnxRuntime, string cpuFeatures, List<string> reasons)
+    {
+        if (optimised is null)
+            reasons.Add("portable graph, optimised while loading: the build kept no optimised one");
+        else if (optimised.OnnxRuntime != onnxRuntime)
+            reasons.Add($"portable graph, optimised while loading: the optimised one is for ONNX Runtime {optimised.OnnxRuntime}, this is {onnxRuntime}");
+        else if (optimised.CpuFeatures != cpuFeatures)
+            reasons.Add($"portable graph, optimised while loading: the optimised one is for {optimised.CpuFeatures}, this CPU is {cpuFeatures}");
+        else
+        {
+            reasons.Add($"optimised at build time for ONNX Runtime {onnxRuntime} on {cpuFeatures}");
+            return optimised;
+        }
+        return null;
+    }
+}

@@ -1,0 +1,75 @@
+namespace QuantSdk.Runtime;
+
+/// <summary>
+/// A diffusion sampler as a diffusers <c>scheduler_config.json</c> describes it. Immutable: <see cref="Schedule"/> gives the object that one run steps through.
+/// </summary>
+public abstract class Sampler
+{
+    /// <summary>The schedulers that can be read, by diffusers' class name.</summary>
+    private static readonly SortedDictionary<string, Func<SamplerConfig, Sampler>> Known = new(StringComparer.Ordinal)
+    {
+        [DdimSampler.ClassName] = config => new DdimSampler(config),
+        [FlowMatchEulerSampler.ClassName] = config => new FlowMatchEulerSampler(config),
+    };
+
+    private protected Sampler(SamplerConfig config)
+    {
+        Name = config.ClassName;
+        TrainTimesteps = config.Int("num_train_timesteps", 1000, least: 1);
+    }
+
+    /// <summary>diffusers' class name of the scheduler, for example <c>DDIMScheduler</c>.</summary>
+    public string Name { get; }
+
+    /// <summary>The number of timesteps that the model was trained with.</summary>
+    public int TrainTimesteps { get; }
+
+    /// <summary>Reads diffusers' own <c>scheduler_config.json</c>. Unknown keys are tolerated, missing ones take the class's defaults.</summary>
+    /// <param name="path">The file; a relative path starts at <see cref="AppContext.BaseDirectory"/>.</param>
+    /// <exception cref="QuantSdkException">QSDK7030: the file cannot be read; QSDK7031: an unknown scheduler; QSDK7032: a value that cannot be used.</exception>
+    public static Sampler FromConfig(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        path = Path.GetFullPath(path, AppContext.BaseDirectory);
+        string json;
+        try
+        {
+            json = File.ReadAllText(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new QuantSdkException("QSDK7030", $"The scheduler configuration '{path}' cannot be read: {e.Message}", path, inner: e);
+        }
+        return Create(SamplerConfig.Parse(json, path));
+    }
+
+    /// <summary>The same as <see cref="FromConfig"/>, from the text of the file.</summary>
+    /// <param name="json">The text of a <c>scheduler_config.json</c>.</param>
+    /// <exception cref="QuantSdkException">As with <see cref="FromConfig"/>.</exception>
+    public static Sampler FromJson(string json)
+    {
+        ArgumentNullException.ThrowIfNull(json);
+        return Create(SamplerConfig.Parse(json, file: null));
+    }
+
+    /// <summary>Lays out a run.</summary>
+    /// <param name="steps">The number of model evaluations, 1 or more.</param>
+    /// <param name="options">What a pipeline may say beyond the configuration, or null.</param>
+    /// <returns>The timesteps and the steps between them; use it for one run at a time.</returns>
+    /// <exception cref="QuantSdkException">QSDK7033: the run cannot be laid out with these steps and options.</exception>
+    public SamplerSchedule Schedule(int steps, ScheduleOptions? options = null)
+    {
+        if (steps < 1)
+            throw Impossible($"{steps} steps were asked for; at least 1 is needed.");
+        return CreateSchedule(steps, options ?? ScheduleOptions.Default);
+    }
+
+    private protected abstract SamplerSchedule CreateSchedule(int steps, ScheduleOptions options);
+
+    private protected QuantSdkException Impossible(string message) => new("QSDK7033", $"{Name}: {message}");
+
+    private static Sampler Create(SamplerConfig config) => Known.TryGetValue(config.ClassName, out var create)
+        ? create(config)
+        : throw new QuantSdkException("QSDK7031",
+            $"The scheduler '{config.ClassName}'{(config.File is null ? "" : $" of '{config.File}'")} is not known. Supported: {string.Join(", ", Known.Keys)}.", config.File);
+}

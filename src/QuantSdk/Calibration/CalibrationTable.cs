@@ -1,0 +1,16 @@
+using System.Text.Json.Serialization;
+
+namespace QuantSdk.Calibration;
+
+/// <summary>What was observed of one tensor, and the range the calibrator made of it.</summary>
+/// <param name="ElementsPerRow">Elements for one row of the batch.</param>
+internal sealed record TensorCalibration(string Name, float Min, float Max, float Low, float High, float Amax, long ElementsPerRow);
+
+/// <summary>What was observed; independent of the target.</summary>
+internal sealed record CalibrationTable(int Schema, string Calibrator, long Rows, IReadOnlyList<TensorCalibration> Tensors)
+{
+    private Dictionary<string, TensorCalibration>? _byName;
+
+    [JsonIgnore]
+    public TensorCalibration this[string tensor] => (_byName ??= Tensors.ToDictionary(t => t.Name, StringComparer.Ordinal))[tensor];
+}

@@ -1,0 +1,106 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace QuantSdk.Calibration;
+
+/// <summary>
+/// The range with the least mean squared error of an 8-bit grid: Σ n(x)·(x − Q(x))², where Q rounds to the grid inside the range and
+/// clips outside. The asymmetric range [low, high] is searched one end at a time; amax is the same search with both ends tied.
+/// </summary>
+internal sealed class MseEstimator : RangeEstimator
+{
+    /// <summary>Ends are tried at these fractions of the observed one: finer near 1, where the optimum usually is.</summary>
+    private static readonly float[] Fractions = [.. Enumerable.Range(0, 48).Select(i => MathF.Pow(0.97f, i))];
+
+    private const int Steps = 255;
+
+    protected override CalibratedRange Estimate(Bf16Histogram histogram, ValueRange observed)
+    {
+        var values = Distribution.From(histogram);
+        var range = observed;
+        for (var pass = 0; pass < 2; pass++)
+        {
+            if (observed.High > 0)
+                range = range with { High = observed.High * Best(f => values.Error(range.Low, observed.High * f)) };
+            if (observed.Low < 0)
+                range = range with { Low = observed.Low * Best(f => values.Error(observed.Low * f, range.High)) };
+        }
+        var amax = observed.Amax * Best(f => values.SymmetricError(observed.Amax * f));
+        return new CalibratedRange(range, amax);
+    }
+
+    private static float Best(Func<float, double> error)
+    {
+        var (best, least) = (1f, double.PositiveInfinity);
+        foreach (var fraction in Fractions)
+        {
+            var here = error(fraction);
+            if (here < least)
+                (best, least) = (fraction, here);
+        }
+        return best;
+    }
+
+    /// <summary>The occupied bins of a histogram: signed centre and count.</summary>
+    private sealed class Distribution(float[] centres, float[] counts)
+    {
+        public static Distribution From(Bf16Histogram histogram)
+        {
+            var centres = new List<float>();
+            var counts = new List<float>();
+            for (var sign = 0; sign < 2; sign++)
+            {
+                var bins = sign == 0 ? histogram.Positive : histogram.Negative;
+                for (var bin = 1; bin < bins.Length; bin++)
+                {
+                    if (bins[bin] == 0)
+                        continue;
+                    var centre = (Bf16Histogram.Edge(bin) + Bf16Histogram.Edge(bin + 1)) / 2;
+                    centres.Add(sign == 0 ? centre : -centre);
+                    counts.Add(bins[bin]);
+                }
+            }
+            while (centres.Count % 16 != 0)
+            {
+                centres.Add(0);
+                counts.Add(0);
+            }
+            return new Distribution([.. centres], [.. counts]);
+        }
+
+        public double Error(float low, float high)
+        {
+            var scale = (high - low) / Steps;
+            // The zero point is an integer, which shifts the real range by up to half a step.
+            var zeroPoint = MathF.Round(-low / scale);
+            return Error(-zeroPoint * scale, (Steps - zeroPoint) * scale, scale);
+        }
+
+        public double SymmetricError(float amax) => Error(-amax, amax, amax / 127);
+
+        private double Error(float low, float high, float scale)
+        {
+            var inverse = Vector512.Create(1 / scale);
+            var step = Vector512.Create(scale);
+            // Bins of larger values are wider than the grid is fine: there the expected error of a uniform density, s²/12, is exact,
+            // and bin centres would only alias with the grid.
+            var fine = Vector512.Create(16 * scale);
+            var uniform = Vector512.Create(scale * scale / 12);
+            var (lows, highs) = (Vector512.Create(low), Vector512.Create(high));
+            var sum = Vector512<float>.Zero;
+            for (var i = 0; i < centres.Length; i += 16)
+            {
+                var x = Vector512.LoadUnsafe(ref MemoryMarshal.GetArrayDataReference(centres), (nuint)i);
+                var n = Vector512.LoadUnsafe(ref MemoryMarshal.GetArrayDataReference(counts), (nuint)i);
+                var clipped = Vector512.Min(Vector512.Max(x, lows), highs);
+                var rounded = Vector512.Round(clipped * inverse) * step;
+                var inside = Vector512.Equals(clipped, x);
+                var error = (x - Vector512.ConditionalSelect(inside, rounded, clipped));
+                error *= error;
+                error = Vector512.ConditionalSelect(inside & Vector512.GreaterThan(Vector512.Abs(x), fine), uniform, error);
+                sum += error * n;
+            }
+            return Vector512.Sum(sum);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Calibration;
+
+/// <summary>What a calibration loop sees of one batch of one step.</summary>
+/// <param name="Row">First row of the batch within the loop's rows.</param>
+internal sealed record DenoiserBatch(ModelBinding Binding, int Step, float Timestep, int Row, int Rows);
+
+/// <summary>A float model inside a diffusion loop, its rows run in batches of a bounded size, each shown to an observer.</summary>
+internal sealed class ObservedDenoiser(ModelSession session, DiffusionRoles roles, BatchPolicy batch, Action<DenoiserBatch> observe) : IDenoiser
+{
+    public IDenoiserRun Begin(IReadOnlyList<long> sampleShape, IReadOnlyDictionary<string, ModelTensor> conditioning)
+    {
+        var ports = session.Inputs.Where(p => p.Name != roles.Sample && p.Name != roles.Timestep).ToArray();
+        var data = conditioning.ToDictionary(c => c.Key, c => new NpyArray((Onnx.TensorProto.Types.DataType)c.Value.ElementType.Element, [.. c.Value.Dimensions], c.Value.Bytes.ToArray(), $"'{c.Key}'"), StringComparer.Ordinal);
+        var rows = (int)sampleShape[0];
+        var feed = Feed.Fit(data, ports, session.File) with { Rows = rows };
+        var fixedBatch = session.Input(roles.Sample).Shape is [> 0, ..] shape ? (int)shape[0] : feed.Batch;
+        return new Run(this, feed with { Batch = fixedBatch }, sampleShape);
+    }
+
+    private sealed class Run : IDenoiserRun
+    {
+        private readonly ObservedDenoiser _owner;
+        private readonly Feed _feed;
+        private readonly float[] _sample;
+        private readonly long[] _rowShape;
+        private readonly RowRunner _runner;
+        private float[] _prediction = [];
+
+        public Run(ObservedDenoiser owner, Feed feed, IReadOnlyList<long> sampleShape)
+        {
+            (_owner, _feed) = (owner, feed);
+            _rowShape = [.. sampleShape.Skip(1)];
+            _sample = new float[sampleShape.Aggregate(1L, (a, b) => a * b)];
+            _runner = new RowRunner(owner.Session, owner.BatchOf(feed, Shapes));
+        }
+
+        public Span<float> Sample => _sample;
+
+        public ReadOnlySpan<float> Predict(int step, float timestep, CancellationToken cancellationToken)
+        {
+            var rowLength = _sample.Length / _feed.Rows;
+            _runner.Run(_feed, Shapes,
+                (binding, start, count) =>
+                {
+                    _sample.AsSpan(start * rowLength, count * rowLength).CopyTo(binding.Input<float>(_owner.Roles.Sample));
+                    TimestepFeed.Fill(binding, _owner.Session.Input(_owner.Roles.Timestep), timestep * (double)_owner.Roles.TimestepScale);
+                },
+                (binding, start, count) =>
+                {
+                    var output = binding.Output<float>(_owner.Session.Outputs[0].Name);
+                    var length = output.Length / count;
+                    if (_prediction.Length != length * _feed.Rows)
+                        _prediction = new float[length * _feed.Rows];
+                    output.CopyTo(_prediction.AsSpan(start * length));
+                    _owner.Observe(new DenoiserBatch(binding, step, timestep, start, count));
+                }, cancellationToken);
+            return _prediction;
+        }
+
+        public void Dispose() => _runner.Dispose();
+
+        private IEnumerable<KeyValuePair<string, long[]>> Shapes(int rows)
+        {
+            yield return new(_owner.Roles.Sample, [rows, .. _rowShape]);
+            var timestep = _owner.Session.Input(_owner.Roles.Timestep).Shape;
+            yield return new(_owner.Roles.Timestep, [.. timestep.Select(d => d > 0 ? d : rows)]);
+        }
+    }
+
+    private ModelSession Session => session;
+
+    private DiffusionRoles Roles => roles;
+
+    private int BatchOf(Feed feed, OwnShapes shapes) => batch(feed, shapes);
+
+    private void Observe(DenoiserBatch seen) => observe(seen);
+}

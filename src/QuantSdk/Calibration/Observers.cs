@@ -1,0 +1,69 @@
+using System.Runtime.InteropServices;
+using QuantSdk.Planning;
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Calibration;
+
+/// <summary>
+/// Watches tensors of a float model: it runs with them as extra outputs, and after each batch all of them are added to their
+/// histograms, the work split over the threads that have just run the model.
+/// </summary>
+internal sealed class Observers
+{
+    /// <summary>Elements a work item counts: large enough to pay for the merge, small enough to share evenly.</summary>
+    private const int Chunk = 128 * 1024;
+
+    private readonly string[] _tensors;
+    private readonly Bf16Histogram[] _histograms;
+    private readonly long[] _elementsPerRow;
+    private readonly RangeEstimator _estimator;
+    private readonly int _threads;
+    private long _rows;
+
+    public Observers(IReadOnlyList<string> tensors, RangeEstimator estimator, int threads)
+    {
+        _tensors = [.. tensors];
+        _histograms = [.. tensors.Select(_ => new Bf16Histogram())];
+        _elementsPerRow = new long[_tensors.Length];
+        (_estimator, _threads) = (estimator, threads);
+    }
+
+    /// <summary>Adds what a run has left in the outputs (or inputs) of a binding.</summary>
+    public unsafe void Observe(ModelBinding binding, int rows)
+    {
+        var work = new List<(int Tensor, nint Address, int Length)>();
+        for (var t = 0; t < _tensors.Length; t++)
+        {
+            var values = binding.Values(_tensors[t]);
+            _elementsPerRow[t] = values.Length / rows;
+            // Outputs are native memory that stays where it is until the next run.
+            var address = (nint)System.Runtime.CompilerServices.Unsafe.AsPointer(ref MemoryMarshal.GetReference(values));
+            for (var start = 0; start < values.Length; start += Chunk)
+                work.Add((t, address + (nint)start * sizeof(float), Math.Min(Chunk, values.Length - start)));
+        }
+        Parallel.ForEach(work, new ParallelOptions { MaxDegreeOfParallelism = _threads }, item =>
+        {
+            var values = new ReadOnlySpan<float>((void*)item.Address, item.Length);
+            if (_estimator.NeedsHistogram)
+                _histograms[item.Tensor].Add(values);
+            else
+                _histograms[item.Tensor].AddRange(values);
+        });
+        _rows += rows;
+    }
+
+    /// <summary>Ranges of everything observed.</summary>
+    /// <exception cref="QuantSdkException">QSDK2003 for a tensor that was not finite.</exception>
+    public CalibrationTable Finish(string calibrator, string model)
+    {
+        for (var t = 0; t < _tensors.Length; t++)
+        {
+            if (_histograms[t].HasNonFinite)
+                throw new QuantSdkException("QSDK2003", $"The float model itself computes NaN or infinity in the tensor '{_tensors[t]}' on the calibration data. Check the data's scaling against the model's training.", model, _tensors[t]);
+        }
+        var ranges = new CalibratedRange[_tensors.Length];
+        Parallel.For(0, _tensors.Length, new ParallelOptions { MaxDegreeOfParallelism = _threads }, t => ranges[t] = _estimator.Estimate(_histograms[t]));
+        return new CalibrationTable(1, calibrator, _rows, [.. _tensors.Select((name, t) => new TensorCalibration(
+            name, _histograms[t].Min, _histograms[t].Max, ranges[t].Range.Low, ranges[t].Range.High, ranges[t].Amax, _elementsPerRow[t]))]);
+    }
+}

@@ -1,0 +1,31 @@
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Calibration;
+
+/// <summary>
+/// A diffusion loop: the session denoises through the sampler with guidance, and every step is seen. Row i starts from torch's CPU
+/// normal numbers of seed + i.
+/// </summary>
+/// <param name="rows">Samples made; the batch is twice that with guidance.</param>
+internal sealed class SamplingSource(Sampler sampler, DiffusionRoles roles, Conditioning conditioning, IReadOnlyList<long> sampleShape, int rows, int steps, float guidanceScale, long seed) : CalibrationSource
+{
+    public override long Rows => (long)rows * (guidanceScale == 1 ? 1 : 2) * steps;
+
+    public override void Run(ModelSession session, BatchPolicy batch, Action<ModelBinding, int> seen, Action<int, int>? progress, CancellationToken cancellationToken)
+    {
+        var denoiser = new ObservedDenoiser(session, roles, batch, b => seen(b.Binding, b.Rows));
+        var pipeline = new DiffusionPipeline(denoiser, sampler);
+        var rowLength = (int)sampleShape.Aggregate(1L, (a, b) => a * b);
+        var noise = new float[rows * rowLength];
+        for (var row = 0; row < rows; row++)
+            TorchRandom.Normal(seed + row, noise.AsSpan(row * rowLength, rowLength));
+        var reporter = progress is null ? null : new Steps(progress);
+        pipeline.Run(ModelTensor.Create<float>(noise, [rows, .. sampleShape]), conditioning, steps, guidanceScale, reporter, cancellationToken);
+    }
+
+    /// <summary>Reports at once, unlike Progress&lt;T&gt;, which posts to a pool thread.</summary>
+    private sealed class Steps(Action<int, int> report) : IProgress<DiffusionProgress>
+    {
+        public void Report(DiffusionProgress value) => report(value.Step, value.Steps);
+    }
+}

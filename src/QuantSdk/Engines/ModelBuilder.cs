@@ -1,0 +1,209 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using QuantSdk.Calibration;
+using QuantSdk.Onnx;
+using QuantSdk.Planning;
+using QuantSdk.Quality;
+using QuantSdk.Recipes;
+using QuantSdk.Rewriting;
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Engines;
+
+/// <summary>One model from recipe to engine folder: the stages in order, each a function of the ones before it.</summary>
+internal sealed class ModelBuilder
+{
+    private readonly BuildRequest _request;
+    private readonly IBuildLog _log;
+    private readonly CancellationToken _cancellation;
+    private readonly SortedDictionary<string, double> _seconds = new(StringComparer.Ordinal);
+
+    private ModelBuilder(BuildRequest request, IBuildLog log, CancellationToken cancellation) => (_request, _log, _cancellation) = (request, log, cancellation);
+
+    /// <exception cref="QuantSdkException">Whatever is wrong with the request, the model or its data; nothing is then written.</exception>
+    public static BuildResult Build(BuildRequest request, IBuildLog log, CancellationToken cancellation) => new ModelBuilder(request, log, cancellation).Run();
+
+    private BuildResult Run()
+    {
+        var recipe = RecipeParser.Parse(_request.Name, _request.Metadata);
+        _log.Detail("recipe: " + QuantSdkJson.Write(recipe));
+        var original = OnnxFile.Load(_request.Model);
+        var roles = Roles.Find(original, recipe);
+        using var folder = new EngineFolder(_request.Output);
+        using var reference = ModelSession.Open(original.Path, new SessionSettings { Threads = _request.Threads });
+        var model = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => Simplification.Simplify(original));
+
+        Plan? plan = null;
+        CalibrationTable? calibration = null;
+        CalibrationInputs? inputs = null;
+        if (recipe.Precision != "none")
+        {
+            (inputs, var placement, calibration) = Phase("Calibrate", () => Calibrate(recipe, model, roles, reference, folder.Scratch));
+            plan = Phase("Quantize", () => Planner.Make(model, placement, calibration));
+        }
+        Phase("Quantize", () => Lower(recipe, model, plan, folder));
+        var (variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder));
+        var manifest = new Manifest
+        {
+            Name = recipe.Name,
+            ToolVersion = typeof(ModelBuilder).Assembly.GetName().Version!.ToString(3),
+            Precision = recipe.Precision,
+            RecipeHash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(QuantSdkJson.Write(recipe)))),
+            FloatBytes = original.FileBytes,
+            Inputs = [.. reference.Inputs.Select(p => p.Info)],
+            Outputs = [.. reference.Outputs.Select(p => p.Info)],
+            Roles = roles,
+            Variants = variants,
+        };
+        if (inputs is not null)
+        {
+            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, inputs.HeldOut, folder)) };
+            Gates.Check(recipe, manifest.Quality, _request.Model);
+        }
+        ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
+        _cancellation.ThrowIfCancellationRequested();
+        var report = new BuildReport(
+            1, recipe.Name, Path.GetFileName(_request.Model), recipe, original.FileBytes, EngineBytes(variants), Directory.GetFiles(folder.Staging, "*", SearchOption.AllDirectories).Sum(f => new FileInfo(f).Length),
+            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds);
+        WriteReport(report, plan, calibration);
+        folder.Commit();
+        return new BuildResult(Summary(recipe, original.FileBytes, report), report, manifest, plan);
+    }
+
+    private (CalibrationInputs, Placement, CalibrationTable) Calibrate(Recipe recipe, OnnxModel model, DiffusionRoles? roles, ModelSession reference, string scratch)
+    {
+        using var conditioner = _request.ConditionedBy is null ? null : ModelSession.Open(OnnxFile.Load(_request.ConditionedBy).Path, new SessionSettings { Threads = _request.Threads });
+        var inputs = CalibrationInputs.Read(_request, recipe, reference.Inputs, roles, conditioner, _log);
+        var placement = Placement.Decide(model, recipe, roles);
+        if (placement.Layers.Count == 0)
+            throw new QuantSdkException("QSDK3003", $"{recipe.Name}: no node can be quantised ({(placement.Kept.Count == 0 ? "there is no Conv, ConvTranspose, Gemm or MatMul" : string.Join("; ", placement.Kept.GroupBy(k => k.Reason).Select(g => $"{g.Count()} {g.Key}")))}). Set Precision to none to ship it in float.", _request.Model);
+        var estimator = RangeEstimator.Create(recipe.Calibrator, recipe.Percentile);
+        var observers = new Observers(placement.Tensors, estimator, _request.Threads);
+        using var observed = ObservedModel.Open(model, placement.Tensors, scratch, _request.Threads);
+        inputs.Calibration.Run(observed.Session, observed.BatchFor, observers.Observe, (done, total) => _log.Progress("Calibrate", done, total), _cancellation);
+        return (inputs, placement, observers.Finish(recipe.Calibrator, _request.Model));
+    }
+
+    private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, EngineFolder folder)
+    {
+        foreach (var target in recipe.Target)
+        {
+            var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
+            folder.Write(lowering, plan is null ? SimplifiedFloat(model) : Lowering.Lower(model, plan, lowering));
+        }
+        return null;
+    }
+
+    private static ModelProto SimplifiedFloat(OnnxModel model)
+    {
+        var proto = model.Proto.Clone();
+        foreach (var node in proto.Graph.Node)
+            node.MetadataProps.Clear();
+        return proto;
+    }
+
+    private (IReadOnlyList<EngineVariant>, FusedLayers?) BuildEngines(Recipe recipe, Plan? plan, EngineFolder folder)
+    {
+        var variants = new List<EngineVariant>();
+        FusedLayers? fused = null;
+        foreach (var target in recipe.Target)
+        {
+            if (target == "tensorrt-onnx")
+            {
+                variants.Add(new EngineVariant(target, "tensorrt/model.onnx", null, [], folder.Files("tensorrt")));
+                continue;
+            }
+            var portable = folder.Model("cpu");
+            var optimised = Path.Combine(recipe.Prepacked ? Path.GetDirectoryName(portable)! : folder.Scratch, "model.optimised.onnx");
+            OrtEngine.Optimise(portable, optimised, _request.Threads);
+            if (plan is not null)
+                fused = CheckFused(recipe, plan, optimised);
+            if (!recipe.Portable)
+            {
+                File.Delete(portable);
+                File.Delete(Path.ChangeExtension(portable, ".data"));
+            }
+            variants.Add(new EngineVariant(
+                target, "cpu/model.onnx", recipe.Prepacked ? new OptimisedModel("cpu/model.optimised.onnx", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null,
+                CpuLowering.DisabledOptimizers, folder.Files("cpu")));
+        }
+        return (variants, fused);
+    }
+
+    private FusedLayers CheckFused(Recipe recipe, Plan plan, string optimised)
+    {
+        var fused = FusedLayers.Count(OnnxFile.Load(optimised), plan);
+        var surprising = fused.Float.Where(n => plan.Layers.First(l => l.Node == n) is var layer && CpuLowering.Refusal(layer) is null).ToArray();
+        if (surprising.Length > 0)
+            _log.Warning("QSDK4002", $"{recipe.Name}: {surprising.Length} of {plan.Layers.Count} layers were meant to run in int8 and stayed in float: {string.Join(", ", surprising.Take(5))}{(surprising.Length > 5 ? ", …" : "")}. They are right but not faster; Exclude them to save the rounding.", _request.Model);
+        return fused;
+    }
+
+    private IReadOnlyList<OutputQuality> Verify(Recipe recipe, Manifest manifest, ModelSession reference, CalibrationSource heldOut, EngineFolder folder)
+    {
+        void Progress(int done, int total) => _log.Progress("Verify", done, total);
+        if (recipe.Target.Contains("cpu"))
+        {
+            // Loaded the way an app loads it: manifest, hashes, choice of file.
+            ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
+            using var engine = QuantizedModel.Load(folder.Staging, new QuantizedModelOptions { Threads = _request.Threads }, _log.Detail);
+            return QualityCheck.Compare(reference, engine.Session, heldOut, Progress, _cancellation);
+        }
+        using var session = ModelSession.Open(folder.Model("tensorrt"), new SessionSettings
+        {
+            Threads = _request.Threads,
+            // Read as it is written: quantise and dequantise, nothing fused.
+            Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1" },
+        });
+        return QualityCheck.Compare(reference, session, heldOut, Progress, _cancellation);
+    }
+
+    private void WriteReport(BuildReport report, Plan? plan, CalibrationTable? calibration)
+    {
+        if (_request.Report is not { } path)
+            return;
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
+            var stem = path.EndsWith(".report.json", StringComparison.Ordinal) ? path[..^".report.json".Length] : Path.ChangeExtension(path, null);
+            File.WriteAllText(path, QuantSdkJson.Write(report));
+            if (plan is not null)
+                File.WriteAllText(stem + ".plan.json", QuantSdkJson.Write(plan));
+            if (calibration is not null)
+                File.WriteAllText(stem + ".calibration.json", QuantSdkJson.Write(calibration));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new QuantSdkException("QSDK1004", $"Cannot write the report '{path}': {e.Message}", path, inner: e);
+        }
+    }
+
+    private T Phase<T>(string phase, Func<T> work)
+    {
+        _cancellation.ThrowIfCancellationRequested();
+        if (!_seconds.TryGetValue(phase, out var before))
+            _log.Phase(phase);
+        var started = Stopwatch.GetTimestamp();
+        var result = work();
+        _seconds[phase] = Math.Round(before + Stopwatch.GetElapsedTime(started).TotalSeconds, 3);
+        return result;
+    }
+
+    /// <summary>What has to be shipped to run: the portable graph where there is one.</summary>
+    private static long EngineBytes(IReadOnlyList<EngineVariant> variants)
+    {
+        var files = variants[0].Files;
+        var portable = files.Where(f => !f.Path.Contains(".optimised.", StringComparison.Ordinal)).ToArray();
+        return (portable.Length > 0 ? portable : files).Sum(f => f.Bytes);
+    }
+
+    private static string Summary(Recipe recipe, long floatBytes, BuildReport report)
+    {
+        var quality = report.Quality.Count == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $", SQNR {report.Quality.Min(q => q.SqnrDb):f1} dB");
+        return string.Create(CultureInfo.InvariantCulture, $"{recipe.Name} -> models/{recipe.Name} ({(recipe.Precision == "none" ? "float" : recipe.Precision)}, {Size(floatBytes)} → {Size(report.EngineBytes)} MB{quality})");
+    }
+
+    private static string Size(long bytes) => (bytes / 1e6) is var mb && mb < 0.1 ? mb.ToString("0.###", CultureInfo.InvariantCulture) : mb.ToString("0.0", CultureInfo.InvariantCulture);
+}

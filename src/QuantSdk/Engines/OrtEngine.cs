@@ -1,0 +1,44 @@
+using Microsoft.ML.OnnxRuntime;
+using QuantSdk.Rewriting;
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Engines;
+
+/// <summary>Writes what ONNX Runtime makes of a graph: all optimisations applied, weights external and prepacked for this CPU.</summary>
+internal static class OrtEngine
+{
+    /// <summary>Smaller initializers stay in the .onnx file.</summary>
+    private const int ExternalThreshold = 1024;
+
+    /// <param name="model">The portable model.onnx.</param>
+    /// <param name="optimised">Where the optimised model goes; its data is written beside it as .data.</param>
+    /// <exception cref="QuantSdkException">QSDK4001 where ONNX Runtime refuses the graph or cannot write.</exception>
+    public static void Optimise(string model, string optimised, int threads)
+    {
+        var settings = new SessionSettings
+        {
+            Threads = threads,
+            DisabledOptimizers = CpuLowering.DisabledOptimizers,
+            OptimisedModelPath = optimised,
+            Entries = new Dictionary<string, string>
+            {
+                ["session.optimized_model_external_initializers_file_name"] = Path.GetFileName(Path.ChangeExtension(optimised, ".data")),
+                ["session.optimized_model_external_initializers_min_size_in_bytes"] = ExternalThreshold.ToString(System.Globalization.CultureInfo.InvariantCulture),
+                ["session.save_external_prepacked_constant_initializers"] = "1",
+            },
+        };
+        try
+        {
+            using var options = settings.Create();
+            using var session = new InferenceSession(model, options);
+        }
+        catch (OnnxRuntimeException e)
+        {
+            throw new QuantSdkException("QSDK4001", $"ONNX Runtime {ModelSession.OnnxRuntimeVersion} could not build the engine: {e.Message}", model, inner: e);
+        }
+        // Nothing large enough to be external: the manifest still lists the file.
+        var data = Path.ChangeExtension(optimised, ".data");
+        if (!File.Exists(data))
+            File.Create(data).Dispose();
+    }
+}

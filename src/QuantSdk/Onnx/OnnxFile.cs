@@ -1,0 +1,179 @@
+using System.Buffers;
+using System.Globalization;
+using Google.Protobuf;
+using QuantSdk.Runtime;
+using static QuantSdk.Onnx.TensorProto.Types;
+
+namespace QuantSdk.Onnx;
+
+/// <summary>Reads and writes .onnx files. External data never leaves the model's folder, and no size is trusted before it is checked.</summary>
+internal static class OnnxFile
+{
+    /// <summary>Protobuf's limit for one message.</summary>
+    private const long MaxMessage = int.MaxValue;
+
+    private const int Alignment = 4096;
+
+    /// <exception cref="QuantSdkException">QSDK1001 (missing), QSDK1002 (not an ONNX model), QSDK1003 (external data).</exception>
+    public static OnnxModel Load(string path)
+    {
+        path = Path.GetFullPath(path);
+        var info = new FileInfo(path);
+        if (!info.Exists)
+            throw new QuantSdkException("QSDK1001", $"The model '{path}' does not exist. Check the Include of the item, or run the step that downloads the model.", path);
+        if (info.Length > MaxMessage)
+            throw new QuantSdkException("QSDK1002", $"'{path}' is {info.Length} bytes; an .onnx file may not exceed 2 GiB. Save the model with external data.", path);
+        ModelProto proto;
+        try
+        {
+            proto = ModelProto.Parser.ParseFrom(new ReadOnlySequence<byte>(MappedFile.Map(path, 0, (int)info.Length)));
+        }
+        catch (InvalidProtocolBufferException e)
+        {
+            throw new QuantSdkException("QSDK1002", $"'{path}' is not a whole ONNX model ({e.Message.TrimEnd('.')}). It may be truncated, or a pointer file of a large-file store: fetch it again.", path, inner: e);
+        }
+        if (proto.Graph is null || proto.Graph.Output.Count == 0 || proto.OpsetImport.Count == 0)
+            throw new QuantSdkException("QSDK1002", $"'{path}' holds no ONNX graph with outputs. It may be truncated, or not an ONNX file.", path);
+        var external = new SortedSet<string>(StringComparer.Ordinal);
+        foreach (var tensor in AllTensors(proto.Graph))
+            Resolve(tensor, path, external);
+        return new OnnxModel(proto, path, [.. external]);
+    }
+
+    /// <summary>Writes the model with every tensor above <paramref name="threshold"/> bytes in <paramref name="dataPath"/>, which is always written.</summary>
+    /// <exception cref="QuantSdkException">QSDK3002 when what stays inline exceeds 2 GiB, QSDK1004 when the files cannot be written.</exception>
+    public static void Save(ModelProto model, string path, string dataPath, int threshold = 1024)
+    {
+        model = model.Clone();
+        try
+        {
+            using (var data = new FileStream(dataPath, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20))
+            {
+                foreach (var tensor in AllTensors(model.Graph))
+                {
+                    if (tensor.RawData.Length < threshold || tensor.DataType == (int)DataType.String)
+                        continue;
+                    // Page alignment lets the runtime map large tensors; small ones only need their elements aligned.
+                    var alignment = tensor.RawData.Length >= Alignment * 16 ? Alignment : 64;
+                    data.Position = (data.Position + alignment - 1) / alignment * alignment;
+                    var offset = data.Position;
+                    data.Write(tensor.RawData.Span);
+                    tensor.ExternalData.Add(new StringStringEntryProto { Key = "location", Value = Path.GetFileName(dataPath) });
+                    tensor.ExternalData.Add(new StringStringEntryProto { Key = "offset", Value = offset.ToString(CultureInfo.InvariantCulture) });
+                    tensor.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = tensor.RawData.Length.ToString(CultureInfo.InvariantCulture) });
+                    tensor.DataLocation = DataLocation.External;
+                    tensor.ClearRawData();
+                }
+            }
+            // CalculateSize overflows silently beyond 2 GiB, so the parts that can be large are added up first.
+            var inline = AllTensors(model.Graph).Sum(t => (long)t.RawData.Length + t.FloatData.Count * 4L + t.Int64Data.Count * 10L);
+            if (inline > MaxMessage - (64 << 20))
+                throw new QuantSdkException("QSDK3002", $"'{path}': {inline} bytes of tensors are too small to move to external data and exceed protobuf's 2 GiB.", path);
+            using var stream = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 16);
+            using var output = new CodedOutputStream(stream, 1 << 16);
+            model.WriteTo(output);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new QuantSdkException("QSDK1004", $"Cannot write '{path}': {e.Message}", path, inner: e);
+        }
+    }
+
+    /// <summary>Every tensor of the graph and its subgraphs: initializers, sparse ones and tensor attributes.</summary>
+    public static IEnumerable<TensorProto> AllTensors(GraphProto graph)
+    {
+        foreach (var tensor in graph.Initializer)
+            yield return tensor;
+        foreach (var sparse in graph.SparseInitializer)
+        {
+            yield return sparse.Values;
+            yield return sparse.Indices;
+        }
+        foreach (var node in graph.Node)
+        {
+            foreach (var attribute in node.Attribute)
+            {
+                if (attribute.T is not null)
+                    yield return attribute.T;
+                foreach (var tensor in attribute.Tensors)
+                    yield return tensor;
+                if (attribute.G is not null)
+                {
+                    foreach (var tensor in AllTensors(attribute.G))
+                        yield return tensor;
+                }
+                foreach (var subgraph in attribute.Graphs)
+                {
+                    foreach (var tensor in AllTensors(subgraph))
+                        yield return tensor;
+                }
+            }
+        }
+    }
+
+    private static void Resolve(TensorProto tensor, string modelPath, SortedSet<string> files)
+    {
+        if (tensor.Dims.Any(d => d < 0))
+            throw new QuantSdkException("QSDK1002", $"'{modelPath}': the tensor '{tensor.Name}' has a negative dimension.", modelPath);
+        if (tensor.DataLocation != DataLocation.External)
+        {
+            Tensors.MoveToRawData(tensor);
+            if (tensor.HasRawData && tensor.RawData.Length != ElementType.Bytes(tensor.DataType, tensor.Count()))
+                throw new QuantSdkException("QSDK1002", $"'{modelPath}': the tensor '{tensor.Name}' has {tensor.RawData.Length} bytes where its shape needs {ElementType.Bytes(tensor.DataType, tensor.Count())}.", modelPath);
+            return;
+        }
+        var entries = tensor.ExternalData.ToDictionary(e => e.Key, e => e.Value, StringComparer.Ordinal);
+        var location = entries.GetValueOrDefault("location") ?? "";
+        var file = Confine(modelPath, tensor.Name, location);
+        var needed = ElementType.Bytes(tensor.DataType, tensor.Count());
+        var offset = Number(entries, "offset", 0);
+        var length = Number(entries, "length", needed);
+        var size = new FileInfo(file).Length;
+        if (length != needed || offset < 0 || offset > size - length)
+            throw External(modelPath, tensor.Name, $"points to bytes {offset} to {offset + length} of '{location}', which has {size} bytes; its shape needs {needed}");
+        if (length > int.MaxValue)
+            throw External(modelPath, tensor.Name, $"has {length} bytes; one tensor may not exceed 2 GiB here");
+        files.Add(file);
+        tensor.RawData = UnsafeByteOperations.UnsafeWrap(MappedFile.Map(file, offset, (int)length));
+        tensor.ExternalData.Clear();
+        tensor.ClearDataLocation();
+
+        long Number(Dictionary<string, string> from, string key, long fallback) =>
+            !from.TryGetValue(key, out var text) ? fallback
+            : long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var value) ? value
+            : throw External(modelPath, tensor.Name, $"has the {key} '{text}', which is not a number");
+    }
+
+    private static string Confine(string modelPath, string tensor, string location)
+    {
+        var folder = Path.GetDirectoryName(modelPath)!;
+        if (location.Length == 0 || Path.IsPathRooted(location) || location.Split('/', '\\').Contains(".."))
+            throw External(modelPath, tensor, $"points to '{location}', which is not inside the model's folder");
+        var file = Path.GetFullPath(Path.Combine(folder, location));
+        if (!File.Exists(file))
+            throw External(modelPath, tensor, $"points to '{location}', which does not exist beside the model");
+        // A link may point outside although the name does not, unless the model itself was reached through the same links.
+        var real = RealPath(file);
+        if (!real.StartsWith(RealPath(folder) + Path.DirectorySeparatorChar, StringComparison.Ordinal)
+            && !real.StartsWith(Path.GetDirectoryName(RealPath(modelPath)) + Path.DirectorySeparatorChar, StringComparison.Ordinal))
+            throw External(modelPath, tensor, $"points to '{location}', a link that leaves the model's folder");
+        return file;
+    }
+
+    private static string RealPath(string path)
+    {
+        var full = Path.GetFullPath(path);
+        var root = Path.GetPathRoot(full)!;
+        var real = root;
+        foreach (var part in full[root.Length..].Split(Path.DirectorySeparatorChar, StringSplitOptions.RemoveEmptyEntries))
+        {
+            real = Path.Combine(real, part);
+            FileSystemInfo info = Directory.Exists(real) ? new DirectoryInfo(real) : new FileInfo(real);
+            real = info.ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? real;
+        }
+        return real;
+    }
+
+    private static QuantSdkException External(string modelPath, string tensor, string what) =>
+        new("QSDK1003", $"'{modelPath}': the external data of '{tensor}' {what}. Put the data file beside the model, or save the model again.", modelPath, tensor);
+}

@@ -1,0 +1,13 @@
+namespace QuantSdk.Onnx;
+
+/// <summary>A model in memory with the files it came from. Tensor data is in raw_data, mapped where it was external.</summary>
+internal sealed record OnnxModel(ModelProto Proto, string Path, IReadOnlyList<string> ExternalFiles)
+{
+    public GraphProto Graph => Proto.Graph;
+
+    /// <summary>Version of the standard operator set.</summary>
+    public long Opset => Proto.OpsetImport.FirstOrDefault(o => o.Domain is "" or "ai.onnx")?.Version ?? 1;
+
+    /// <summary>Bytes on disk: the .onnx file and its external data.</summary>
+    public long FileBytes => new FileInfo(Path).Length + ExternalFiles.Sum(f => new FileInfo(f).Length);
+}

@@ -1,0 +1,16 @@
+using QuantSdk.Onnx;
+
+namespace QuantSdk.Planning;
+
+/// <summary>A node with constant weights that can run in 8 bits.</summary>
+/// <param name="Activation">The tensor that the node multiplies with its weights.</param>
+/// <param name="WeightAxis">Axis of the output channels in the weight.</param>
+/// <param name="Bias">Name of the constant bias, or null.</param>
+/// <param name="Output">The tensor whose range the cpu lowering needs: the node's output, or that of the Relu or Clip that alone reads it.</param>
+internal sealed record Layer(NodeProto Node, string Module, string Activation, string Weight, int WeightAxis, string? Bias, string Output)
+{
+    public string Op => Node.OpType;
+
+    /// <summary>Convolutions of any kind.</summary>
+    public bool IsConvolution => Op is "Conv" or "ConvTranspose";
+}

@@ -1,0 +1,92 @@
+using QuantSdk.Onnx;
+using QuantSdk.Recipes;
+using QuantSdk.Runtime;
+using static QuantSdk.Onnx.TensorProto.Types;
+
+namespace QuantSdk.Planning;
+
+/// <summary>Which nodes run in 8 bits, and why every other node with weights does not. Decided by structure; names are not trusted.</summary>
+internal sealed record Placement(IReadOnlyList<Layer> Layers, IReadOnlyList<Kept> Kept)
+{
+    /// <summary>The tensors whose ranges the lowerings need, in graph order: inputs of layers, and outputs of convolutions.</summary>
+    public IReadOnlyList<string> Tensors => [.. Layers.SelectMany(l => l.IsConvolution ? (string[])[l.Activation, l.Output] : [l.Activation]).Distinct(StringComparer.Ordinal)];
+
+    public static Placement Decide(OnnxModel model, Recipe recipe, DiffusionRoles? roles)
+    {
+        var view = new GraphView(model.Graph);
+        var modules = new ModulePaths(model.Graph);
+        var exclude = Patterns.Create("Exclude", recipe.Exclude, model.Graph, modules);
+        var only = Patterns.Create("Only", recipe.Only, model.Graph, modules);
+        var structure = Structure.Of(view, roles);
+        var layers = new List<Layer>();
+        var kept = new List<Kept>();
+        foreach (var node in model.Graph.Node)
+        {
+            if (!IsProduct(node))
+            {
+                if (node.HasSubgraph())
+                    kept.Add(new Kept(node.Label(), node.OpType, modules[node], "nodes inside the bodies of control flow are left alone in this version", false));
+                continue;
+            }
+            var module = modules[node];
+            var (layer, reason) = Candidate(view, node, module);
+            var builtIn = false;
+            if (layer is not null && structure.Exclusion(layer) is { } exclusion)
+                (reason, builtIn) = (exclusion, true);
+            else if (layer is not null && recipe.Only.Count > 0 && !only.Matches(node, module))
+                reason = "not matched by Only";
+            else if (layer is not null && exclude.Matches(node, module))
+                reason = "matched by Exclude";
+            if (reason is null)
+                layers.Add(layer!);
+            else
+                kept.Add(new Kept(node.Label(), node.OpType, module, reason, builtIn));
+        }
+        return new Placement(layers, kept);
+    }
+
+    internal static bool IsProduct(NodeProto node) => node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");
+
+    internal static (Layer? Layer, string? Reason) Candidate(GraphView view, NodeProto node, string module)
+    {
+        if (view.Initializer(node.Input[0]) is not null)
+            return (null, "its first operand is constant");
+        if (view.Initializer(node.Input[1]) is not { } weight)
+            return (null, "a product of two activations has no constant weight");
+        if (weight.DataType != (int)DataType.Float)
+            return (null, $"its weight is {ElementType.Name(weight.DataType)}; float is quantised in this version");
+        var bias = node.Input.Count > 2 && node.Input[2].Length > 0 ? node.Input[2] : null;
+        if (bias is not null && view.Initializer(bias) is null)
+            return (null, "its bias is not constant");
+        switch (node.OpType)
+        {
+            case "MatMul" when weight.Dims.Count != 2:
+                return (null, $"its weight has {weight.Dims.Count} dimensions, not 2");
+            case "Gemm" when node.Int("transA", 0) != 0 || node.Float("alpha", 1) != 1 || (bias is not null && node.Float("beta", 1) != 1):
+                return (null, "it scales or transposes its activation");
+            case "Gemm" when bias is not null && view.Initializer(bias)!.Count() != OutputChannels(node, weight):
+                return (null, "its bias is not one number an output channel");
+        }
+        var axis = node.OpType switch
+        {
+            "Conv" => 0,
+            "ConvTranspose" => 1,
+            "Gemm" => node.Int("transB", 0) != 0 ? 0 : 1,
+            _ => 1,
+        };
+        return (new Layer(node, module, node.Input[0], weight.Name, axis, bias, Output(view, node)), null);
+    }
+
+    /// <summary>What follows a convolution without cost when its output is quantised: a Relu or a Clip that alone reads it.</summary>
+    private static string Output(GraphView view, NodeProto node)
+    {
+        var output = node.Output[0];
+        if (node.Is("Conv") && view.OnlyConsumer(output) is { } next && (next.Is("Relu") || (next.Is("Clip") && IsZero(view, next))))
+            return next.Output[0];
+        return output;
+    }
+
+    private static bool IsZero(GraphView view, NodeProto clip) => clip.Input.Count > 1 && view.Initializer(clip.Input[1]) is { } min && min.ToFloats() is [0];
+
+    private static long OutputChannels(NodeProto gemm, TensorProto weight) => weight.Dims[gemm.Int("transB", 0) != 0 ? 0 : 1];
+}

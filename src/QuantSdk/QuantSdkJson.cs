@@ -1,0 +1,30 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+using QuantSdk.Calibration;
+using QuantSdk.Engines;
+using QuantSdk.Planning;
+using QuantSdk.Recipes;
+
+namespace QuantSdk;
+
+/// <summary>The library's files as JSON: camelCase, indented, the same bytes for the same content.</summary>
+[JsonSerializable(typeof(Recipe))]
+[JsonSerializable(typeof(CalibrationTable))]
+[JsonSerializable(typeof(Plan))]
+[JsonSerializable(typeof(BuildReport))]
+internal sealed partial class QuantSdkJson : JsonSerializerContext
+{
+    private static readonly QuantSdkJson Readable = new(new JsonSerializerOptions
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        WriteIndented = true,
+        NewLine = "\n",
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    });
+
+    public static string Write<T>(T value) => JsonSerializer.Serialize(value, (JsonTypeInfo<T>)Readable.GetTypeInfo(typeof(T))!);
+
+    public static T? Read<T>(string json) => JsonSerializer.Deserialize(json, (JsonTypeInfo<T>)Readable.GetTypeInfo(typeof(T))!);
+}

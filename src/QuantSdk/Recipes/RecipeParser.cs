@@ -1,0 +1,115 @@
+using System.Globalization;
+using QuantSdk.Calibration;
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Recipes;
+
+/// <summary>Item metadata to a <see cref="Recipe"/>: names and values are checked here, once, and every error lists what is allowed.</summary>
+internal static class RecipeParser
+{
+    /// <summary>Metadata of design.md §4 that this version does not build yet: said, not ignored.</summary>
+    private static readonly string[] Later =
+    [
+        "Weights", "Activations", "BlockSize", "PerChannel", "Momentum", "Timesteps", "Collect", "SmoothQuant", "Level", "HighPrecision",
+        "Shapes", "MinShapes", "OptShapes", "MaxShapes", "Cache", "MinSpeedup", "MaxSize", "OnGateFailure",
+    ];
+
+    private static readonly string[] Known =
+    [
+        "Name", "Precision", "CalibrationData", "ValidationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput",
+        "TimestepScale", "Calibrator", "Percentile", "Exclude", "Only", "Target", "Portable", "Prepacked", "MinSqnr", "MinCosine",
+    ];
+
+    /// <exception cref="QuantSdkException">QSDK1020 (value), QSDK1021 (not built yet), QSDK1022 (unknown name).</exception>
+    public static Recipe Parse(string name, IReadOnlyDictionary<string, string> metadata)
+    {
+        var values = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        foreach (var (key, value) in metadata)
+        {
+            if (value.Trim().Length == 0)
+                continue;
+            if (Later.Contains(key, StringComparer.OrdinalIgnoreCase))
+                throw new QuantSdkException("QSDK1021", $"{name}: the metadata '{key}' is designed but not built in this version of QuantSdk. Remove it.");
+            if (!Known.Contains(key, StringComparer.OrdinalIgnoreCase))
+                throw new QuantSdkException("QSDK1022", $"{name}: the metadata '{key}' is unknown.{NearNames.Suggest(key, Known)} Allowed: {string.Join(", ", Known)}.");
+            values[key] = value.Trim();
+        }
+        var defaults = new Recipe { Name = name };
+        var recipe = defaults with
+        {
+            Precision = OneOf("Precision", defaults.Precision, ["int8", "none"]),
+            CalibrationData = List("CalibrationData"),
+            ValidationData = List("ValidationData"),
+            Scheduler = values.GetValueOrDefault("Scheduler"),
+            Steps = (int)Number("Steps", defaults.Steps, 1, 10_000, whole: true),
+            GuidanceScale = (float)Number("GuidanceScale", defaults.GuidanceScale, 0, 1000),
+            Seed = (long)Number("Seed", defaults.Seed, 0, uint.MaxValue, whole: true),
+            ConditionedBy = values.GetValueOrDefault("ConditionedBy"),
+            SampleInput = values.GetValueOrDefault("SampleInput"),
+            TimestepInput = values.GetValueOrDefault("TimestepInput"),
+            TimestepScale = (float)Number("TimestepScale", defaults.TimestepScale, 1e-9, 1e9),
+            Calibrator = OneOf("Calibrator", defaults.Calibrator, RangeEstimator.Names),
+            Percentile = Number("Percentile", defaults.Percentile, 50, 100),
+            Exclude = List("Exclude"),
+            Only = List("Only"),
+            Target = Targets(),
+            Portable = Flag("Portable"),
+            Prepacked = Flag("Prepacked"),
+            MinSqnr = values.ContainsKey("MinSqnr") ? Number("MinSqnr", 0, -100, 1000) : null,
+            MinCosine = values.ContainsKey("MinCosine") ? Number("MinCosine", 0, -1, 1) : null,
+        };
+        if (!recipe.Portable && !recipe.Prepacked)
+            throw new QuantSdkException("QSDK1020", $"{name}: Portable=false and Prepacked=false leave nothing to ship. Drop one of them.");
+        if (recipe.Scheduler is null)
+        {
+            foreach (var needsScheduler in (string[])["Steps", "GuidanceScale"])
+            {
+                if (values.ContainsKey(needsScheduler))
+                    throw new QuantSdkException("QSDK1020", $"{name}: {needsScheduler} is read only when calibrating by sampling. Set Scheduler to a scheduler_config.json, or remove it.");
+            }
+        }
+        return recipe;
+
+        IReadOnlyList<string> List(string key) =>
+            values.TryGetValue(key, out var text) ? text.Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) : [];
+
+        string OneOf(string key, string fallback, IReadOnlyList<string> allowed)
+        {
+            if (!values.TryGetValue(key, out var text))
+                return fallback;
+            return allowed.FirstOrDefault(a => a.Equals(text, StringComparison.OrdinalIgnoreCase))
+                ?? throw new QuantSdkException("QSDK1020", $"{name}: {key}='{text}' is not allowed.{NearNames.Suggest(text, allowed)} Allowed: {string.Join(", ", allowed)}.");
+        }
+
+        double Number(string key, double fallback, double least, double most, bool whole = false)
+        {
+            if (!values.TryGetValue(key, out var text))
+                return fallback;
+            if (!double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) || !(number >= least && number <= most) || (whole && number != Math.Floor(number)))
+                throw new QuantSdkException("QSDK1020", string.Create(CultureInfo.InvariantCulture, $"{name}: {key}='{text}' is not {(whole ? "a whole number" : "a number")} from {least} to {most}."));
+            return number;
+        }
+
+        bool Flag(string key) => OneOf(key, "true", ["true", "false"]) == "true";
+
+        IReadOnlyList<string> Targets()
+        {
+            if (!values.TryGetValue("Target", out var text))
+                return ["cpu"];
+            var targets = new List<string>();
+            foreach (var target in text.Split([';', ','], StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+            {
+                var chosen = target.ToLowerInvariant() switch
+                {
+                    "auto" or "cpu" => "cpu",
+                    "tensorrt-onnx" => "tensorrt-onnx",
+                    "tensorrt" or "cuda" => throw new QuantSdkException("QSDK1021", $"{name}: Target '{target}' is designed but not built in this version of QuantSdk. Use cpu, or tensorrt-onnx for a Q/DQ model that trtexec takes."),
+                    _ => throw new QuantSdkException("QSDK1020", $"{name}: Target '{target}' is not allowed. Allowed: auto, cpu, tensorrt-onnx."),
+                };
+                if (!targets.Contains(chosen))
+                    targets.Add(chosen);
+            }
+            return targets.Count == 0 ? ["cpu"] : targets;
+        }
+    }
+}

@@ -1,0 +1,14 @@
+using QuantSdk.Numerics;
+using QuantSdk.Onnx;
+using QuantSdk.Planning;
+
+namespace QuantSdk.Rewriting;
+
+/// <summary>
+/// The form TensorRT fuses: signed, symmetric, explicit zero points and axes; Q/DQ on the inputs of convolutions and linear layers;
+/// float bias; no Q/DQ on outputs (facts/trtexec_triton_ortcontext.md §5).
+/// </summary>
+internal static class TensorRtLowering
+{
+    public static ModelProto Lower(OnnxModel model, Plan plan) => Lowering.InputsOnly(model, plan, t => Int8Grid.Symmetric(t.Amax));
+}

@@ -1,0 +1,77 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace QuantSdk.Build.Tests;
+
+/// <summary>A `dotnet` command that runs in a folder outside the repository, in an environment of its own.</summary>
+internal sealed class ChildBuild : IDisposable
+{
+    // The rest, above all MSBuild* and DOTNET_*, tells of the build that runs the tests.
+    private static readonly string[] s_inherited = ["HOME", "PATH", "TMPDIR", "TEMP", "TMP", "DOTNET_ROOT", "DOTNET_CLI_HOME", "SystemRoot", "USERPROFILE", "LOCALAPPDATA", "APPDATA", "ProgramFiles", "LANG"];
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(90);
+    private static int s_count;
+
+    private readonly Process _process;
+    private readonly string _log;
+    private readonly Task<string> _output;
+
+    private ChildBuild(Process process, string log)
+    {
+        _process = process;
+        _log = log;
+        _output = Task.Run(async () => string.Concat(await Task.WhenAll(process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync())));
+    }
+
+    public static ChildBuild Start(string directory, params IEnumerable<string> arguments)
+    {
+        var log = Path.Combine(directory, $"{Interlocked.Increment(ref s_count)}.binlog");
+        var start = new ProcessStartInfo("dotnet") { WorkingDirectory = directory, RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (var argument in arguments) start.ArgumentList.Add(argument);
+        // `;` in the name of a log would separate it from its next argument; in a path it is not understood at all.
+        start.ArgumentList.Add("-bl:" + Path.GetFileName(log));
+        start.ArgumentList.Add("-nodeReuse:false");
+        start.ArgumentList.Add("-tl:off");
+        start.ArgumentList.Add("-nologo");
+        var environment = s_inherited.Select(name => (name, value: Environment.GetEnvironmentVariable(name))).Where(v => v.value is not null).ToList();
+        start.Environment.Clear();
+        foreach (var (name, value) in environment) start.Environment[name] = value;
+        start.Environment["DOTNET_CLI_TELEMETRY_OPTOUT"] = "1";
+        start.Environment["DOTNET_CLI_WORKLOAD_UPDATE_NOTIFY_DISABLE"] = "true";
+        start.Environment["DOTNET_CLI_UI_LANGUAGE"] = "en";
+        start.Environment["DOTNET_SKIP_FIRST_TIME_EXPERIENCE"] = "1";
+        return new ChildBuild(Process.Start(start)!, log);
+    }
+
+    /// <summary>Waits for the end and reads the log.</summary>
+    public BuildLog Finish()
+    {
+        WaitForExit();
+        return BuildLog.Read(_log);
+    }
+
+    public void WaitForExit()
+    {
+        if (_process.WaitForExit(s_patience)) return;
+        _process.Kill(entireProcessTree: true);
+        throw new TimeoutException($"dotnet did not end within {s_patience}. It wrote: {_output.GetAwaiter().GetResult()}");
+    }
+
+    /// <summary>What Ctrl+C sends.</summary>
+    public void Interrupt() => Assert.AreEqual(0, SendSignal(_process.Id, 2));
+
+    /// <summary>Ends MSBuild without a chance to clean up; its children are left to themselves.</summary>
+    public void Kill()
+    {
+        _process.Kill();
+        _process.WaitForExit();
+    }
+
+    public void Dispose()
+    {
+        if (!_process.HasExited) _process.Kill(entireProcessTree: true);
+        _process.Dispose();
+    }
+
+    [DllImport("libc", EntryPoint = "kill")]
+    private static extern int SendSignal(int process, int signal);
+}

@@ -1,0 +1,106 @@
+namespace QuantSdk.Build.Tests;
+
+/// <summary>What the metadata alone decide: names, files, and what is wrong with them.</summary>
+[TestClass]
+public sealed class DeclarationTests
+{
+    [TestMethod]
+    [DataRow("""<QuantizedModel Include="a.onnx" Name="../a" />""", "QSDK1901", "../a")]
+    [DataRow("""<QuantizedModel Include="it's (1).onnx" />""", "QSDK1901", "it's (1)")]
+    [DataRow("""<QuantizedModel Include="a.onnx;sub/A.onnx" />""", "QSDK1902", "sub/A.onnx")]
+    [DataRow("""<QuantizedModel Include="a.onnx" ConditionedBy="b" />""", "QSDK1903", "'b'")]
+    [DataRow("""<QuantizedModel Include="a.onnx" ConditionedBy="a" />""", "QSDK1903", "'a'")]
+    [DataRow("""<QuantizedModel Include="a.onnx" CalibrationData="none/*.npz" />""", "QSDK1904", "none/*.npz")]
+    [DataRow("""<QuantizedModel Include="a.onnx" CalibrationData="x%3By.npz" />""", "QSDK1905", "x;y.npz")]
+    public void Bad_metadata_is_a_coded_error_that_names_the_value(string item, string code, string value)
+    {
+        using var project = new FixtureProject(item).WithModels("a.onnx", "sub/A.onnx", "it's (1).onnx", "x;y.npz");
+
+        var log = project.BuildModels();
+
+        Assert.IsFalse(log.Succeeded);
+        CollectionAssert.AreEqual(new[] { code }, log.ErrorCodes.ToList());
+        StringAssert.Contains(log.Errors[0].Text, value, StringComparison.Ordinal);
+        StringAssert.EndsWith(log.Errors[0].File, "App.csproj", StringComparison.Ordinal);
+        Assert.AreEqual(0, project.Runs("a.onnx"));
+    }
+
+    [TestMethod]
+    [DataRow("-p:_QuantSdkMSBuildVersion=18.8.3", "QSDK0001")]
+    [DataRow("-p:QuantSdkTasksAssembly=/nowhere/QuantSdk.Tasks.dll", "QSDK0002")]
+    [DataRow("-p:QuantSdkToolAssembly=/nowhere/quantsdk.dll", "QSDK0003")]
+    public void Unfit_host_is_a_coded_error_before_any_task_is_loaded(string property, string code)
+    {
+        using var project = new FixtureProject("""<QuantizedModel Include="a.onnx" />""").WithModels("a.onnx");
+
+        var log = project.BuildModels(property);
+
+        CollectionAssert.AreEqual(new[] { code }, log.ErrorCodes.ToList());
+        Assert.IsEmpty(log.Tasks.Where(t => t.EndsWith("/PrepareModel", StringComparison.Ordinal)));
+    }
+
+    [TestMethod]
+    public void Files_follow_from_targets_and_form()
+    {
+        using var project = new FixtureProject("""
+            <QuantizedModel Include="a.onnx" />
+            <QuantizedModel Include="b.onnx" Targets="tensorrt-onnx, CPU" Portable="false" Name="B.1" />
+            <QuantizedModel Include="c.onnx" Targets="tensorrt-onnx" />
+            """, properties: "<QuantSdkPrepacked>false</QuantSdkPrepacked><QuantSdkPrecision>none</QuantSdkPrecision>").WithModels("a.onnx", "b.onnx", "c.onnx");
+        project.Declare("""
+            <QuantizedModel Include="a.onnx" />
+            <QuantizedModel Include="b.onnx" Targets="tensorrt-onnx, CPU" Portable="false" Prepacked="true" Name="B.1" />
+            <QuantizedModel Include="c.onnx" Targets="tensorrt-onnx" />
+            """, "<QuantSdkPrepacked>false</QuantSdkPrepacked><QuantSdkPrecision>none</QuantSdkPrecision>");
+
+        Assert.IsTrue(project.BuildModels().Succeeded);
+
+        CollectionAssert.AreEqual(new[]
+        {
+            "B.1/cpu/model.optimised.data", "B.1/cpu/model.optimised.onnx", "B.1/manifest.json", "B.1/tensorrt/model.data", "B.1/tensorrt/model.onnx",
+            "a/cpu/model.data", "a/cpu/model.onnx", "a/manifest.json",
+            "c/manifest.json", "c/tensorrt/model.data", "c/tensorrt/model.onnx",
+        }, FixtureProject.FilesIn(project.EngineFolder).Where(f => !f.StartsWith('.')).ToList());
+        var metadata = project.LastRequest("a.onnx").GetProperty("metadata");
+        Assert.AreEqual("""{"Precision":"none","Prepacked":"false"}""", metadata.GetRawText());
+    }
+
+    [TestMethod]
+    public void Every_metadata_that_is_set_reaches_the_tool_and_no_other()
+    {
+        using var project = new FixtureProject("""
+            <QuantizedModel Include="sub/a.onnx" Precision="int8" Name="x" Steps="20" Misspeled="1" Visible="false" CalibrationData="random">
+              <Exclude>time_embedding;*.attn2 "quoted"</Exclude>
+            </QuantizedModel>
+            """).WithModels("sub/a.onnx");
+
+        Assert.IsTrue(project.BuildModels().Succeeded);
+
+        var request = project.LastRequest("sub/a.onnx");
+        CollectionAssert.AreEqual(
+            new[] { "CalibrationData=random", "Exclude=time_embedding;*.attn2 \"quoted\"", "Misspeled=1", "Name=x", "Precision=int8", "Steps=20" },
+            request.GetProperty("metadata").EnumerateObject().Select(p => $"{p.Name}={p.Value.GetString()}").ToList());
+        Assert.AreEqual("x", request.GetProperty("name").GetString());
+        Assert.AreEqual("sub/a.onnx", request.GetProperty("item").GetString());
+        Assert.AreEqual(project.Folder, request.GetProperty("projectDirectory").GetString());
+        Assert.AreEqual(Path.Combine(project.Folder, "sub/a.onnx"), request.GetProperty("model").GetString());
+        Assert.IsGreaterThanOrEqualTo(1, request.GetProperty("threads").GetInt32());
+    }
+
+    [TestMethod]
+    public void Design_time_build_declares_and_starts_no_tool()
+    {
+        using var project = new FixtureProject("""<QuantizedModel Include="a.onnx" />""").WithModels("a.onnx");
+        Assert.IsTrue(project.Run("restore").Succeeded);
+
+        var log = project.Run("msbuild", "-t:Compile;GetCopyToOutputDirectoryItems;_QuantSdkCollectUpToDateCheck", "-p:DesignTimeBuild=true", "-p:BuildingProject=false",
+            "-p:SkipCompilerExecution=true", "-p:ProvideCommandLineArgs=true", "-getItem:AllItemsFullPathWithTargetPath", "-getItem:UpToDateCheckBuilt", "-getResultOutputFile:items.json");
+
+        Assert.IsTrue(log.Succeeded);
+        Assert.AreEqual(0, project.Runs("a.onnx"));
+        Assert.IsFalse(Directory.Exists(project.EngineFolder));
+        var items = File.ReadAllText(Path.Combine(project.Folder, "items.json"));
+        StringAssert.Contains(items, "models/a/cpu/model.optimised.data", StringComparison.Ordinal);
+        StringAssert.Contains(items, "\"Set\": \"QuantSdk\"", StringComparison.Ordinal);
+    }
+}

@@ -1,0 +1,57 @@
+using System.Text.Json;
+
+namespace QuantSdk.StandInTool;
+
+/// <summary>Writes the files that the metadata call for into a temporary folder and swaps it in, as the tool does.</summary>
+internal sealed class EngineFolder
+{
+    private readonly string _output;
+    private readonly string _temporary;
+    private readonly string _content;
+    private readonly JsonElement _metadata;
+
+    private EngineFolder(JsonElement request)
+    {
+        _output = request.GetProperty("output").GetString()!;
+        _temporary = $"{_output}.{Guid.NewGuid():N}.tmp";
+        _content = request.GetRawText();
+        _metadata = request.GetProperty("metadata");
+    }
+
+    /// <summary>Writes the first file.</summary>
+    public static EngineFolder Begin(JsonElement request)
+    {
+        var folder = new EngineFolder(request);
+        folder.Write("manifest.json");
+        return folder;
+    }
+
+    public void Complete(string forgotten)
+    {
+        var targets = Metadata("Target", "auto").ToLowerInvariant().Split([';', ','], StringSplitOptions.TrimEntries);
+        if (targets.Contains("cpu") || targets.Contains("auto"))
+        {
+            if (Metadata("Portable", "true") != "false") WritePair("cpu/model");
+            if (Metadata("Prepacked", "true") != "false") WritePair("cpu/model.optimised");
+        }
+        if (targets.Contains("tensorrt-onnx")) WritePair("tensorrt/model");
+        if (forgotten.Length > 0) File.Delete(Path.Combine(_temporary, forgotten));
+        if (Directory.Exists(_output)) Directory.Delete(_output, recursive: true);
+        Directory.Move(_temporary, _output);
+    }
+
+    private string Metadata(string name, string otherwise) => _metadata.TryGetProperty(name, out var value) ? value.GetString()! : otherwise;
+
+    private void WritePair(string path)
+    {
+        Write(path + ".onnx");
+        Write(path + ".data");
+    }
+
+    private void Write(string path)
+    {
+        var file = Path.Combine(_temporary, path);
+        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
+        File.WriteAllText(file, $"{path}\n{_content}");
+    }
+}
