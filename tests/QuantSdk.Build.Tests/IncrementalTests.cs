@@ -112,6 +112,8 @@ public sealed class IncrementalTests
             project.Write("go", "");
             Assert.IsTrue(build.Finish().Succeeded);
         }
+        var stamp = Directory.GetFiles(Path.Combine(project.EngineFolder, ".state"), "*.stamp").Single();
+        Assert.IsLessThan(File.GetLastWriteTimeUtc(Path.Combine(project.Folder, "a.onnx")), File.GetLastWriteTimeUtc(stamp));
 
         Assert.AreEqual(1, project.BuildModels().ModelsBuilt.Count);
         Assert.IsEmpty(project.BuildModels().ModelsBuilt);

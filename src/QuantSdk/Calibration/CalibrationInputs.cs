@@ -137,7 +137,7 @@ internal sealed record CalibrationInputs(CalibrationSource Calibration, Calibrat
     private static NpyArray RandomRowsFor(Port port)
     {
         long[] shape = [port.Shape is [> 0, ..] ? port.Shape[0] : RandomRows, .. port.Shape.Skip(1).Select(d => d > 0 ? d : 8)];
-        var count = TensorShape.Count(shape);
+        var count = TensorShape.Count(shape, port.Type);
         var source = $"random {port.Name}";
         if (!Onnx.ElementType.IsFloat((int)port.Type.Element))
             return new NpyArray(DataType.Int64, shape, new byte[count * sizeof(long)], source);

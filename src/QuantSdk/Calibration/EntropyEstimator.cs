@@ -10,6 +10,9 @@ internal sealed class EntropyEstimator : RangeEstimator
     public const int Bins = 2048;
     private const int Levels = 128;
 
+    /// <summary>Counts that Q holds at least where P has mass, so that one value in an empty region does not make KL infinite.</summary>
+    private const double Smoothing = 1e-4;
+
     protected override CalibratedRange Estimate(Bf16Histogram histogram, ValueRange observed)
     {
         var bins = Linear(histogram, observed.Amax);
@@ -77,14 +80,13 @@ internal sealed class EntropyEstimator : RangeEstimator
             }
             // Q spreads a level's mass over the bins of it that are occupied in P.
             var q = occupied == 0 ? 0 : sum / occupied / kept;
+            var floor = Smoothing / kept;
             for (var i = start; i < end; i++)
             {
                 var p = (bins[i] + (i == candidate - 1 ? tail : 0)) / total;
                 if (p <= 0)
                     continue;
-                if (q <= 0)
-                    return double.PositiveInfinity;
-                divergence += p * Math.Log(p / q);
+                divergence += p * Math.Log(p / Math.Max(q, floor));
             }
         }
         return divergence;

@@ -14,4 +14,5 @@ internal sealed record BuildReport(
 
 /// <summary>What a build returns.</summary>
 /// <param name="Summary">One line: unet -> models/unet (int8, 10.9 → 3.8 MB, SQNR 27.4 dB).</param>
-internal sealed record BuildResult(string Summary, BuildReport Report, Manifest Manifest, Plan? Plan);
+/// <param name="DiscoveredInputs">Files that were read and that the request does not name: external data of the models.</param>
+internal sealed record BuildResult(string Summary, BuildReport Report, Manifest Manifest, Plan? Plan, IReadOnlyList<string> DiscoveredInputs);

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 using QuantSdk.Onnx;
 using QuantSdk.Runtime;
@@ -10,6 +11,8 @@ namespace QuantSdk.Engines;
 /// </summary>
 internal sealed partial class EngineFolder : IDisposable
 {
+    private static readonly ConcurrentDictionary<EngineFolder, bool> Unfinished = new();
+
     private readonly string _final;
 
     /// <exception cref="QuantSdkException">QSDK1004 where the folder cannot be made.</exception>
@@ -18,6 +21,7 @@ internal sealed partial class EngineFolder : IDisposable
         _final = Path.TrimEndingDirectorySeparator(Path.GetFullPath(final));
         var id = Guid.NewGuid().ToString("N")[..12];
         (Staging, Scratch) = ($"{_final}.{id}.tmp", $"{_final}.{id}.scratch");
+        Unfinished[this] = true;
         try
         {
             Directory.CreateDirectory(Staging);
@@ -78,8 +82,16 @@ internal sealed partial class EngineFolder : IDisposable
         }
     }
 
+    /// <summary>Deletes what the process is still making, before it ends in the middle of it.</summary>
+    public static void DeleteUnfinished()
+    {
+        foreach (var folder in Unfinished.Keys)
+            folder.Dispose();
+    }
+
     public void Dispose()
     {
+        Unfinished.TryRemove(this, out _);
         foreach (var folder in (string[])[Staging, Scratch])
         {
             try

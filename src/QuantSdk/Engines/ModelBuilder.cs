@@ -20,6 +20,8 @@ internal sealed class ModelBuilder
     private readonly CancellationToken _cancellation;
     private readonly SortedDictionary<string, double> _seconds = new(StringComparer.Ordinal);
 
+    private readonly SortedSet<string> _discovered = new(StringComparer.Ordinal);
+
     private ModelBuilder(BuildRequest request, IBuildLog log, CancellationToken cancellation) => (_request, _log, _cancellation) = (request, log, cancellation);
 
     /// <exception cref="QuantSdkException">Whatever is wrong with the request, the model or its data; nothing is then written.</exception>
@@ -29,7 +31,7 @@ internal sealed class ModelBuilder
     {
         var recipe = RecipeParser.Parse(_request.Name, _request.Metadata);
         _log.Detail("recipe: " + QuantSdkJson.Write(recipe));
-        var original = OnnxFile.Load(_request.Model);
+        var original = Load(_request.Model);
         var roles = Roles.Find(original, recipe);
         using var folder = new EngineFolder(_request.Output);
         using var reference = ModelSession.Open(original.Path, new SessionSettings { Threads = _request.Threads });
@@ -40,7 +42,8 @@ internal sealed class ModelBuilder
         CalibrationInputs? inputs = null;
         if (recipe.Precision != "none")
         {
-            (inputs, var placement, calibration) = Phase("Calibrate", () => Calibrate(recipe, model, roles, reference, folder.Scratch));
+            var conditioner = _request.ConditionedBy is null ? null : Load(_request.ConditionedBy);
+            (inputs, var placement, calibration) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
             plan = Phase("Quantize", () => Planner.Make(model, placement, calibration));
         }
         Phase("Quantize", () => Lower(recipe, model, plan, folder));
@@ -69,21 +72,14 @@ internal sealed class ModelBuilder
             plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds);
         WriteReport(report, plan, calibration);
         folder.Commit();
-        return new BuildResult(Summary(recipe, original.FileBytes, report), report, manifest, plan);
+        return new BuildResult(Summary(recipe, original.FileBytes, report), report, manifest, plan, [.. _discovered]);
     }
 
-    private (CalibrationInputs, Placement, CalibrationTable) Calibrate(Recipe recipe, OnnxModel model, DiffusionRoles? roles, ModelSession reference, string scratch)
+    private OnnxModel Load(string path)
     {
-        using var conditioner = _request.ConditionedBy is null ? null : ModelSession.Open(OnnxFile.Load(_request.ConditionedBy).Path, new SessionSettings { Threads = _request.Threads });
-        var inputs = CalibrationInputs.Read(_request, recipe, reference.Inputs, roles, conditioner, _log);
-        var placement = Placement.Decide(model, recipe, roles);
-        if (placement.Layers.Count == 0)
-            throw new QuantSdkException("QSDK3003", $"{recipe.Name}: no node can be quantised ({(placement.Kept.Count == 0 ? "there is no Conv, ConvTranspose, Gemm or MatMul" : string.Join("; ", placement.Kept.GroupBy(k => k.Reason).Select(g => $"{g.Count()} {g.Key}")))}). Set Precision to none to ship it in float.", _request.Model);
-        var estimator = RangeEstimator.Create(recipe.Calibrator, recipe.Percentile);
-        var observers = new Observers(placement.Tensors, estimator, _request.Threads);
-        using var observed = ObservedModel.Open(model, placement.Tensors, scratch, _request.Threads);
-        inputs.Calibration.Run(observed.Session, observed.BatchFor, observers.Observe, (done, total) => _log.Progress("Calibrate", done, total), _cancellation);
-        return (inputs, placement, observers.Finish(recipe.Calibrator, _request.Model));
+        var model = OnnxFile.Load(path);
+        _discovered.UnionWith(model.ExternalFiles);
+        return model;
     }
 
     private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, EngineFolder folder)

@@ -10,11 +10,12 @@ internal static class RecipeParser
     /// <summary>Metadata of design.md §4 that this version does not build yet: said, not ignored.</summary>
     private static readonly string[] Later =
     [
-        "Weights", "Activations", "BlockSize", "PerChannel", "Momentum", "Timesteps", "Collect", "SmoothQuant", "Level", "HighPrecision",
+        "Weights", "Activations", "SampleAxis", "BlockSize", "PerChannel", "Momentum", "Timesteps", "Collect", "SmoothQuant", "Level", "HighPrecision",
         "Shapes", "MinShapes", "OptShapes", "MaxShapes", "Cache", "MinSpeedup", "MaxSize", "OnGateFailure",
     ];
 
-    private static readonly string[] Known =
+    /// <summary>Every metadata that is read.</summary>
+    public static IReadOnlyList<string> Known { get; } =
     [
         "Name", "Precision", "CalibrationData", "ValidationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput",
         "TimestepScale", "Calibrator", "Percentile", "Exclude", "Only", "Target", "Portable", "Prepacked", "MinSqnr", "MinCosine",

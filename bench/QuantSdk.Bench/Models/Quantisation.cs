@@ -1,0 +1,63 @@
+using System.Diagnostics;
+using QuantSdk.Calibration;
+using QuantSdk.Engines;
+using QuantSdk.Onnx;
+using QuantSdk.Planning;
+using QuantSdk.Rewriting;
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Bench;
+
+/// <summary>A model simplified, calibrated, planned and rewritten for the cpu by the library's own stages, as a build does it.</summary>
+/// <param name="Seconds">Wall time of all of it.</param>
+internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Plan, string Portable, double Seconds)
+{
+    public const int Threads = 2;
+
+    public static Quantisation Of(ProtocolModel protocol, string folder)
+    {
+        var started = Stopwatch.GetTimestamp();
+        var original = OnnxFile.Load(protocol.Path);
+        var model = Simplification.Simplify(original);
+        var placement = Placement.Decide(model, protocol.Recipe, Roles.Find(model, protocol.Recipe));
+        CalibrationTable calibration;
+        using (var observed = ObservedModel.Open(model, placement.Tensors, folder, Threads))
+            calibration = Calibrate(observed, protocol.Calibration, protocol.Recipe.Calibrator, protocol.Path);
+        var plan = Planner.Make(model, placement, calibration);
+        var portable = Path.Combine(folder, "model.onnx");
+        Write(Lowering.Lower(model, plan, "cpu"), portable);
+        return new Quantisation(original, model, plan, portable, Stopwatch.GetElapsedTime(started).TotalSeconds);
+    }
+
+    /// <summary>One pass over the source and the search of the ranges.</summary>
+    public static CalibrationTable Calibrate(ObservedModel observed, CalibrationSource source, string calibrator, string model)
+    {
+        var observers = new Observers(observed.Tensors, RangeEstimator.Create(calibrator, percentile: 99.99), Threads);
+        source.Run(observed.Session, observed.BatchFor, observers.Observe, null, CancellationToken.None);
+        return observers.Finish(calibrator, model);
+    }
+
+    /// <summary>What ONNX Runtime makes of the portable graph, opened as an engine is.</summary>
+    /// <param name="fused">Which layers run in int8.</param>
+    public ModelSession OpenEngine(out FusedLayers fused)
+    {
+        var optimised = Path.ChangeExtension(Portable, ".optimised.onnx");
+        OrtEngine.Optimise(Portable, optimised, Threads);
+        fused = FusedLayers.Count(OnnxFile.Load(optimised), Plan);
+        return ModelSession.Open(optimised, new SessionSettings { Threads = Threads, Optimisation = Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL });
+    }
+
+    /// <summary>The tensorrt lowering, run as it is written: quantise and dequantise, nothing fused.</summary>
+    public ModelSession OpenTensorRt()
+    {
+        var path = Path.ChangeExtension(Portable, ".tensorrt.onnx");
+        Write(Lowering.Lower(Model, Plan, "tensorrt"), path);
+        return ModelSession.Open(path, new SessionSettings { Threads = Threads, Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1" } });
+    }
+
+    public long PortableBytes => new FileInfo(Portable).Length + new FileInfo(Data(Portable)).Length;
+
+    private static void Write(Onnx.ModelProto model, string path) => OnnxFile.Save(model, path, Data(path));
+
+    private static string Data(string path) => Path.ChangeExtension(path, ".data");
+}

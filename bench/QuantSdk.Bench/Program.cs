@@ -1,0 +1,41 @@
+using System.Globalization;
+using QuantSdk.Bench;
+
+CultureInfo.DefaultThreadCurrentCulture = CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
+
+(string Name, string What, Action<Report> Run)[] benchmarks =
+[
+    ("quantise", "UNet, MMDiT and CNN by the peers' protocol: SQNR, int8 share, cost of quantising", QuantiseBench.Run),
+    ("block", "an SD-like block and an 8x larger model: int8 against float, calibration against plain forwards", BlockBench.Run),
+    ("engine", "load time and memory of a built engine against the float .onnx", EngineBench.Run),
+];
+
+switch (args)
+{
+    case []:
+        foreach (var (name, what, _) in benchmarks)
+            Console.WriteLine($"{name,-10} {what}");
+        Console.WriteLine($"{"all",-10} every one of them");
+        return 0;
+    case ["child", var name, .. var rest]:
+        return Children.Run(name, rest);
+    case ["all"]:
+        return RunAll(benchmarks);
+    case [var name] when benchmarks.FirstOrDefault(b => b.Name == name) is { Name: not null } found:
+        return RunAll([found]);
+    default:
+        Console.Error.WriteLine($"There is no benchmark '{string.Join(' ', args)}'. There are: {string.Join(", ", benchmarks.Select(b => b.Name))}, all.");
+        return 2;
+}
+
+static int RunAll(IEnumerable<(string Name, string What, Action<Report> Run)> benchmarks)
+{
+    foreach (var (name, what, run) in benchmarks)
+    {
+        Console.WriteLine($"{name}: {what}");
+        var report = new Report();
+        run(report);
+        report.WriteFigures();
+    }
+    return 0;
+}

@@ -1,0 +1,117 @@
+using System.Diagnostics;
+using System.Globalization;
+using QuantSdk.Calibration;
+using QuantSdk.Engines;
+using QuantSdk.Quality;
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Bench;
+
+/// <summary>The three models by the protocol the peers were measured by: quality, what runs in int8, and what quantising costs.</summary>
+internal static class QuantiseBench
+{
+    private const int SpeedRows = 2;
+    private const int SpeedRounds = 30;
+
+    public static void Run(Report report)
+    {
+        // First, while nothing is compiled or cached yet, as in a build.
+        CostOfUnet(report);
+        report.Line();
+        report.Row("model", "SQNR dB", "tensorrt dB", "int8 share", "layers", "size ratio", "speed");
+        foreach (var name in ProtocolModel.Names)
+            Measure(ProtocolModel.Read(name), report);
+    }
+
+    /// <summary>Peak memory of calibrate, plan and rewrite, in a process that does nothing else.</summary>
+    public static double[] PeakInChild(string[] args)
+    {
+        using var scratch = new ScratchFolder();
+        Quantisation.Of(ProtocolModel.Read(args[0]), scratch.Path);
+        return [ProcessMemory.Peak()];
+    }
+
+    private static void CostOfUnet(Report report)
+    {
+        var unet = ProtocolModel.Read("unet");
+        using var plain = ModelSession.Open(unet.Path, new SessionSettings { Threads = Quantisation.Threads });
+        var (quantise, forward) = (new List<double>(), new List<double>());
+        report.Row("UNet", "quantise s", "forward s", "ratio");
+        for (var round = 0; round < 3; round++)
+        {
+            using var scratch = new ScratchFolder();
+            quantise.Add(Quantisation.Of(unet, scratch.Path).Seconds);
+            forward.Add(Forward(unet.Calibration, plain));
+            report.Row(round == 0 ? "first (code not compiled yet)" : "again", $"{quantise[^1]:f2}", $"{forward[^1]:f2}", $"{quantise[^1] / forward[^1]:f2}");
+        }
+        report.Figure("unet_quantise_over_forward", Interleaved.Median(quantise) / Interleaved.Median(forward));
+        var peak = Children.Measure("quantise", unet.Name)[0];
+        report.Line($"  peak memory of quantising it, in a process of its own: {peak:f0} MB");
+        report.Figure("unet_quantise_rss_mb", peak);
+    }
+
+    /// <summary>Seconds for the same loop through a session without extra outputs: one batch a step.</summary>
+    private static double Forward(CalibrationSource source, ModelSession session)
+    {
+        var started = Stopwatch.GetTimestamp();
+        source.Run(session, (feed, _) => feed.Batch ?? feed.Rows, (_, _) => { }, null, CancellationToken.None);
+        return Stopwatch.GetElapsedTime(started).TotalSeconds;
+    }
+
+    private static void Measure(ProtocolModel protocol, Report report)
+    {
+        using var scratch = new ScratchFolder();
+        var quantisation = Quantisation.Of(protocol, scratch.Path);
+        using var reference = ModelSession.Open(protocol.Path, new SessionSettings { Threads = Quantisation.Threads });
+        using var engine = quantisation.OpenEngine(out var fused);
+        using var tensorrt = quantisation.OpenTensorRt();
+        var (cpuDb, tensorrtDb) = (Sqnr(reference, engine, protocol.Test), Sqnr(reference, tensorrt, protocol.Test));
+        var speed = Speed(reference, engine, protocol.Test);
+        var size = (double)quantisation.PortableBytes / quantisation.Original.FileBytes;
+        report.Row(protocol.Name, $"{cpuDb:f2}", $"{tensorrtDb:f2}", $"{fused.MacShare:f4}", $"{fused.Fused.Count}/{quantisation.Plan.Layers.Count}", $"{size:f3}", $"{speed:f2}x");
+        report.Figure($"{protocol.Name}_sqnr_db", cpuDb);
+        report.Figure($"{protocol.Name}_tensorrt_sqnr_db", tensorrtDb);
+        report.Figure($"{protocol.Name}_int8_mac_share", fused.MacShare);
+        report.Figure($"{protocol.Name}_size_ratio", size);
+        report.Figure($"{protocol.Name}_speedup", speed);
+        if (protocol.Labels.Count == 0)
+            return;
+        var (floatAccuracy, int8Accuracy) = (Accuracy(reference, protocol), Accuracy(engine, protocol));
+        report.Line(string.Create(CultureInfo.InvariantCulture, $"  {protocol.Name}: accuracy on {protocol.Labels.Count} test images: float {floatAccuracy:f3}, int8 {int8Accuracy:f3}"));
+        report.Figure($"{protocol.Name}_accuracy_float", floatAccuracy);
+        report.Figure($"{protocol.Name}_accuracy_int8", int8Accuracy);
+    }
+
+    /// <summary>SQNR over every test output, both networks fed with what the float loop computed.</summary>
+    private static double Sqnr(ModelSession reference, ModelSession session, CalibrationSource test) =>
+        QualityCheck.Compare(reference, session, test, null, CancellationToken.None)[0].SqnrDb;
+
+    private static double Accuracy(ModelSession session, ProtocolModel protocol)
+    {
+        int row = 0, right = 0;
+        protocol.Test.Run(session, (_, _) => 50, (binding, rows) =>
+        {
+            var logits = binding.Output<float>(session.Outputs[0].Name);
+            var classes = logits.Length / rows;
+            for (var i = 0; i < rows; i++)
+                right += System.Numerics.Tensors.TensorPrimitives.IndexOfMax(logits.Slice(i * classes, classes)) == protocol.Labels[row++] ? 1 : 0;
+        }, null, CancellationToken.None);
+        return (double)right / row;
+    }
+
+    /// <summary>Float over int8 time for two rows of the test, medians of interleaved runs.</summary>
+    private static double Speed(ModelSession reference, ModelSession engine, CalibrationSource test)
+    {
+        double[]? medians = null;
+        test.Run(reference, (_, _) => SpeedRows, (seen, _) =>
+        {
+            if (medians is not null)
+                return;
+            using var binding = engine.Bind(reference.Inputs.ToDictionary(i => i.Name, i => seen.InputShape(i.Name).ToArray()));
+            foreach (var input in reference.Inputs)
+                seen.InputBytes(input.Name).CopyTo(binding.InputBytes(input.Name));
+            medians = Interleaved.Medians(SpeedRounds, seen.Run, binding.Run);
+        }, null, CancellationToken.None);
+        return medians![0] / medians[1];
+    }
+}
