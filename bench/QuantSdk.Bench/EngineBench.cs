@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Bench;

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using QuantSdk.Calibration;
 using QuantSdk.Engines;
@@ -10,6 +9,11 @@ namespace QuantSdk.Bench;
 /// <summary>The three models by the protocol the peers were measured by: quality, what runs in int8, and what quantising costs.</summary>
 internal static class QuantiseBench
 {
+    private const int CostRounds = 3;
+
+    /// <summary>One batch a step: 20 samples, conditional and unconditional.</summary>
+    private const int UnetBatch = 40;
+
     private const int SpeedRows = 2;
     private const int SpeedRounds = 30;
 
@@ -34,28 +38,21 @@ internal static class QuantiseBench
     private static void CostOfUnet(Report report)
     {
         var unet = ProtocolModel.Read("unet");
-        using var plain = ModelSession.Open(unet.Path, new SessionSettings { Threads = Quantisation.Threads });
-        var (quantise, forward) = (new List<double>(), new List<double>());
+        var ratios = new List<double>();
         report.Row("UNet", "quantise s", "forward s", "ratio");
-        for (var round = 0; round < 3; round++)
+        for (var round = 0; round < CostRounds; round++)
         {
             using var scratch = new ScratchFolder();
-            quantise.Add(Quantisation.Of(unet, scratch.Path).Seconds);
-            forward.Add(Forward(unet.Calibration, plain));
-            report.Row(round == 0 ? "first (code not compiled yet)" : "again", $"{quantise[^1]:f2}", $"{forward[^1]:f2}", $"{quantise[^1] / forward[^1]:f2}");
+            using var plain = ModelSession.Open(unet.Path, new SessionSettings { Threads = Quantisation.Threads });
+            using var forward = new PlainForward(plain, UnetBatch);
+            var seconds = Quantisation.Of(unet, scratch.Path, forward).Seconds;
+            ratios.Add(seconds / forward.Running.TotalSeconds);
+            report.Row(round == 0 ? "first (nothing compiled yet)" : "again", $"{seconds:f2}", $"{forward.Running.TotalSeconds:f2}", $"{ratios[^1]:f2}");
         }
-        report.Figure("unet_quantise_over_forward", Interleaved.Median(quantise) / Interleaved.Median(forward));
+        report.Figure("unet_quantise_over_forward", Interleaved.Median(ratios));
         var peak = Children.Measure("quantise", unet.Name)[0];
         report.Line($"  peak memory of quantising it, in a process of its own: {peak:f0} MB");
         report.Figure("unet_quantise_rss_mb", peak);
-    }
-
-    /// <summary>Seconds for the same loop through a session without extra outputs: one batch a step.</summary>
-    private static double Forward(CalibrationSource source, ModelSession session)
-    {
-        var started = Stopwatch.GetTimestamp();
-        source.Run(session, (feed, _) => feed.Batch ?? feed.Rows, (_, _) => { }, null, CancellationToken.None);
-        return Stopwatch.GetElapsedTime(started).TotalSeconds;
     }
 
     private static void Measure(ProtocolModel protocol, Report report)
@@ -110,7 +107,7 @@ internal static class QuantiseBench
             using var binding = engine.Bind(reference.Inputs.ToDictionary(i => i.Name, i => seen.InputShape(i.Name).ToArray()));
             foreach (var input in reference.Inputs)
                 seen.InputBytes(input.Name).CopyTo(binding.InputBytes(input.Name));
-            medians = Interleaved.Medians(SpeedRounds, seen.Run, binding.Run);
+            medians = [.. Interleaved.Rounds(SpeedRounds, seen.Run, binding.Run).Select(Interleaved.Median)];
         }, null, CancellationToken.None);
         return medians![0] / medians[1];
     }

@@ -15,8 +15,8 @@ internal sealed record Failure(string Code, string Message, string? File, string
                 return new Failure(e.Code, OneLine(e.Message), e.File, e.Node, null);
             case OutOfMemoryException:
                 return new Failure("QSDK9003", "There is not enough memory for this model. Close other programs, build fewer models at once, or give the machine or container more.", null, null, null);
-            case UnauthorizedAccessException or IOException and not FileNotFoundException:
-                return new Failure("QSDK1004", $"Cannot write {(output is null ? "the output" : $"'{output}'")}: {OneLine(Unwrap(exception).Message)}", output, null, null);
+            case var e when FileSystemError.Is(e) && e is not FileNotFoundException:
+                return new Failure("QSDK1004", $"Cannot write {(output is null ? "the output" : $"'{output}'")}: {OneLine(FileSystemError.Reason(e))}", output, null, null);
             case var e:
                 return new Failure("QSDK9001", $"A defect of QuantSdk: {e.GetType().Name}: {OneLine(e.Message)} Please report it with the log (the stack trace is on standard error, in builds with -v:detailed).", null, null, exception.ToString());
         }

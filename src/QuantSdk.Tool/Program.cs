@@ -8,6 +8,7 @@ internal static class Program
     private static int Main(string[] arguments)
     {
         QuotaSignal.Ignore();
+        OrtTelemetry.Disable();
         // The build's path: nothing of the command line is loaded for it.
         return arguments is ["serve"] ? ServeCommand.Run() : RunByHand(arguments);
     }

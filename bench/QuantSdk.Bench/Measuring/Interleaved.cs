@@ -4,10 +4,13 @@ namespace QuantSdk.Bench;
 
 /// <summary>
 /// Times variants in turn, round after round, so that a noisy neighbour hits all of them alike. What is compared is the median of each
-/// variant over all rounds; the first round is not counted.
+/// variant over all rounds; the first round is not counted. A pause before each run lets the idle workers of the session that ran before
+/// stop spinning: they would otherwise take a core from the one that is timed.
 /// </summary>
 internal static class Interleaved
 {
+    private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(5);
+
     /// <summary>Milliseconds of every counted round, by variant.</summary>
     public static double[][] Rounds(int rounds, params Action[] variants)
     {
@@ -16,6 +19,7 @@ internal static class Interleaved
         {
             for (var v = 0; v < variants.Length; v++)
             {
+                Thread.Sleep(s_pause);
                 var started = Stopwatch.GetTimestamp();
                 variants[v]();
                 if (round >= 0)
@@ -24,9 +28,6 @@ internal static class Interleaved
         }
         return times;
     }
-
-    /// <summary>The median round of each variant, in milliseconds.</summary>
-    public static double[] Medians(int rounds, params Action[] variants) => [.. Rounds(rounds, variants).Select(Median)];
 
     public static double Median(IEnumerable<double> values)
     {

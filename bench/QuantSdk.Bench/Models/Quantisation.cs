@@ -9,12 +9,13 @@ using QuantSdk.Runtime;
 namespace QuantSdk.Bench;
 
 /// <summary>A model simplified, calibrated, planned and rewritten for the cpu by the library's own stages, as a build does it.</summary>
-/// <param name="Seconds">Wall time of all of it.</param>
+/// <param name="Seconds">Wall time of all of it, without that of the plain forward passes run beside it.</param>
 internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Plan, string Portable, double Seconds)
 {
     public const int Threads = 2;
 
-    public static Quantisation Of(ProtocolModel protocol, string folder)
+    /// <param name="beside">Given every batch that the calibration runs, or null.</param>
+    public static Quantisation Of(ProtocolModel protocol, string folder, PlainForward? beside = null)
     {
         var started = Stopwatch.GetTimestamp();
         var original = OnnxFile.Load(protocol.Path);
@@ -22,18 +23,23 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
         var placement = Placement.Decide(model, protocol.Recipe, Roles.Find(model, protocol.Recipe));
         CalibrationTable calibration;
         using (var observed = ObservedModel.Open(model, placement.Tensors, folder, Threads))
-            calibration = Calibrate(observed, protocol.Calibration, protocol.Recipe.Calibrator, protocol.Path);
+            calibration = Calibrate(observed, protocol.Calibration, protocol.Recipe.Calibrator, protocol.Path, beside);
         var plan = Planner.Make(model, placement, calibration);
         var portable = Path.Combine(folder, "model.onnx");
         Write(Lowering.Lower(model, plan, "cpu"), portable);
-        return new Quantisation(original, model, plan, portable, Stopwatch.GetElapsedTime(started).TotalSeconds);
+        return new Quantisation(original, model, plan, portable, (Stopwatch.GetElapsedTime(started) - (beside?.Total ?? TimeSpan.Zero)).TotalSeconds);
     }
 
     /// <summary>One pass over the source and the search of the ranges.</summary>
-    public static CalibrationTable Calibrate(ObservedModel observed, CalibrationSource source, string calibrator, string model)
+    public static CalibrationTable Calibrate(ObservedModel observed, CalibrationSource source, string calibrator, string model, PlainForward? beside = null)
     {
         var observers = new Observers(observed.Tensors, RangeEstimator.Create(calibrator, percentile: 99.99), Threads);
-        source.Run(observed.Session, observed.BatchFor, observers.Observe, null, CancellationToken.None);
+        void Seen(ModelBinding binding, int rows)
+        {
+            observers.Observe(binding, rows);
+            beside?.Add(binding, rows);
+        }
+        source.Run(observed.Session, observed.BatchFor, Seen, null, CancellationToken.None);
         return observers.Finish(calibrator, model);
     }
 

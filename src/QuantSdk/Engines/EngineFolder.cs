@@ -19,6 +19,8 @@ internal sealed partial class EngineFolder : IDisposable
     public EngineFolder(string final)
     {
         _final = Path.TrimEndingDirectorySeparator(Path.GetFullPath(final));
+        if (File.Exists(_final))
+            throw new QuantSdkException("QSDK1004", $"Cannot write the folder '{_final}': it is a file.", _final);
         var id = Guid.NewGuid().ToString("N")[..12];
         (Staging, Scratch) = ($"{_final}.{id}.tmp", $"{_final}.{id}.scratch");
         Unfinished[this] = true;

@@ -170,9 +170,9 @@ internal sealed class ModelBuilder
             if (calibration is not null)
                 File.WriteAllText(stem + ".calibration.json", QuantSdkJson.Write(calibration));
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (FileSystemError.Is(e))
         {
-            throw new QuantSdkException("QSDK1004", $"Cannot write the report '{path}': {e.Message}", path, inner: e);
+            throw new QuantSdkException("QSDK1004", $"Cannot write the report '{path}': {FileSystemError.Reason(e)}", path, inner: e);
         }
     }
 

@@ -1,4 +1,5 @@
 using Microsoft.ML.OnnxRuntime;
+using QuantSdk.Onnx;
 using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
 
@@ -12,7 +13,7 @@ internal static class OrtEngine
 
     /// <param name="model">The portable model.onnx.</param>
     /// <param name="optimised">Where the optimised model goes; its data is written beside it as .data.</param>
-    /// <exception cref="QuantSdkException">QSDK4001 where ONNX Runtime refuses the graph or cannot write.</exception>
+    /// <exception cref="QuantSdkException">QSDK4001 where ONNX Runtime refuses the graph, QSDK1004 where it cannot write.</exception>
     public static void Optimise(string model, string optimised, int threads)
     {
         var settings = new SessionSettings
@@ -32,6 +33,10 @@ internal static class OrtEngine
             using var options = settings.Create();
             using var session = new InferenceSession(model, options);
         }
+        catch (OnnxRuntimeException e) when (e.Message.Contains("Failed to write", StringComparison.Ordinal))
+        {
+            throw CannotWrite(optimised, e);
+        }
         catch (OnnxRuntimeException e)
         {
             throw new QuantSdkException("QSDK4001", $"ONNX Runtime {ModelSession.OnnxRuntimeVersion} could not build the engine: {e.Message}", model, inner: e);
@@ -40,5 +45,17 @@ internal static class OrtEngine
         var data = Path.ChangeExtension(optimised, ".data");
         if (!File.Exists(data))
             File.Create(data).Dispose();
+        try
+        {
+            // ONNX Runtime does not look whether its last bytes were written; the loader compares sizes.
+            OnnxFile.Load(optimised);
+        }
+        catch (QuantSdkException e)
+        {
+            throw CannotWrite(optimised, e);
+        }
     }
+
+    private static QuantSdkException CannotWrite(string optimised, Exception inner) =>
+        new("QSDK1004", $"ONNX Runtime could not write '{optimised}' whole. The disk is full, or a file size limit is reached.", optimised, inner: inner);
 }

@@ -21,7 +21,10 @@ internal sealed partial class ModulePaths
         {
             // A wrapper holds nearly every node; a block of the network does not.
             var first = named.Where(p => p.Length > shared).GroupBy(p => p[shared], StringComparer.Ordinal).MaxBy(g => g.Count());
-            if (first is null || first.Count() < named.Count * 0.97 || first.Any(p => p.Length == shared + 1 && named.Count < 8))
+            if (first is null || first.Count() < named.Count * 0.97)
+                break;
+            // "blocks" is a list, not a wrapper: its name belongs to the numbers behind it.
+            if (first.Any(p => p.Length == shared + 1 ? named.Count < 8 : p[shared + 1].All(char.IsAsciiDigit)))
                 break;
             named = [.. first];
             shared++;
@@ -30,7 +33,10 @@ internal sealed partial class ModulePaths
         foreach (var (node, path) in raw)
         {
             var segments = path.Split('.');
-            _paths[node] = segments.Length >= shared && segments[..shared].SequenceEqual(prefix) ? string.Join('.', segments[shared..]) : path;
+            var common = 0;
+            while (common < prefix.Length && common < segments.Length && segments[common] == prefix[common])
+                common++;
+            _paths[node] = string.Join('.', segments[common..]);
         }
     }
 

@@ -73,9 +73,9 @@ internal static class OnnxFile
             using var output = new CodedOutputStream(stream, 1 << 16);
             model.WriteTo(output);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (FileSystemError.Is(e))
         {
-            throw new QuantSdkException("QSDK1004", $"Cannot write '{path}': {e.Message}", path, inner: e);
+            throw new QuantSdkException("QSDK1004", $"Cannot write '{path}': {FileSystemError.Reason(e)}", path, inner: e);
         }
     }
 

@@ -20,6 +20,9 @@ internal static class ShapeFolding
     {
         var graph = model.Graph;
         var view = new GraphView(graph);
+        // A sequence, a string or an input of unknown rank cannot be fed.
+        if (view.Inputs.Any(i => i.Type?.TensorType?.Shape is null || i.Type.TensorType.ElemType == (int)TensorProto.Types.DataType.String))
+            return false;
         var (values, shapes) = DataDependent(view);
         var constants = graph.Initializer.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
         bool FromShapes(string tensor) => tensor.Length > 0 && !values.Contains(tensor) && !shapes.Contains(tensor) && !constants.Contains(tensor) && view.Producer(tensor) is not null;

@@ -16,6 +16,7 @@ internal static class Simplification
         foreach (var node in graph.Node)
             node.ClearDocString();
         graph.ClearDocString();
+        NodeNames.MakeUnique(graph);
         ConstantFolding.LiftConstants(graph);
         Identities.Remove(graph);
         Duplicates.Merge(graph);

@@ -68,7 +68,7 @@ public sealed class ModelBuilderTests
             with { ConditionedBy = Repository.Digits("prompt_encoder.onnx") };
         var result = ModelBuilder.Build(request, new SilentLog(), default);
         using var calibration = JsonDocument.Parse(File.ReadAllText(folder["m.calibration.json"]));
-        Assert.AreEqual(2 * 20 * 2, calibration.RootElement.GetProperty("rows").GetInt64(), "2 steps, 20 prompts, with and without");
+        Assert.AreEqual(2 * 10 * 2, calibration.RootElement.GetProperty("rows").GetInt64(), "2 steps, 10 prompts, with and without");
         Assert.IsGreaterThanOrEqualTo(0.95, result.Report.MacShare);
         Assert.IsGreaterThan(20, result.Manifest.Quality[0].SqnrDb);
         Assert.AreEqual(new DiffusionRoles("sample", "timestep", 1), result.Manifest.Roles);

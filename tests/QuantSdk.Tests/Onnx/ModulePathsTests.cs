@@ -30,5 +30,8 @@ public sealed class ModulePathsTests
         var graph = OnnxFile.Load(Repository.Data("archs/t5_encoder_tiny.onnx")).Graph;
         var modules = new ModulePaths(graph);
         CollectionAssert.Contains(graph.Node.Select(n => modules[n]).ToArray(), "block.0.layer.0.SelfAttention.q");
+        var dbrx = OnnxFile.Load(Repository.Data("archs/dbrx_tiny.onnx")).Graph;
+        var blocks = new ModulePaths(dbrx);
+        CollectionAssert.Contains(dbrx.Node.Select(n => blocks[n]).ToArray(), "blocks.0.Wqkv");
     }
 }

@@ -69,6 +69,16 @@ public sealed class SimplificationTests
     }
 
     [TestMethod]
+    public void Nodes_without_a_name_or_with_another_ones_get_their_own()
+    {
+        var model = TestModels.Create([TestModels.Input("x", DataType.Float, -1, 4)], ["c"], [],
+            Nodes.Create("Relu", "", ["x"], ["a"]), Nodes.Create("Neg", "same", ["a"], ["b"]), Nodes.Create("Exp", "same", ["b"], ["c"]));
+        using var folder = new TempFolder();
+        var names = Simplification.Simplify(TestModels.Reload(model, folder)).Graph.Node.Select(n => n.Name).ToArray();
+        CollectionAssert.AreEqual(new[] { "Relu_1", "same", "same_1" }, names);
+    }
+
+    [TestMethod]
     public void Batch_norm_folds_into_its_convolution_by_the_formula()
     {
         var (weight, bias) = (TestModels.Random(8 * 3 * 9, 1), TestModels.Random(8, 2));

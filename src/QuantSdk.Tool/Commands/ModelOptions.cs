@@ -1,0 +1,113 @@
+using System.CommandLine;
+using QuantSdk.Engines;
+using QuantSdk.Recipes;
+
+namespace QuantSdk.Tool.Commands;
+
+/// <summary>A model on the command line with metadata as options: `--guidance-scale` is GuidanceScale, for every metadata the recipe reads.</summary>
+internal sealed class ModelOptions
+{
+    /// <summary>Where data comes from and how a denoiser is run.</summary>
+    public static IReadOnlyList<string> DataNames { get; } =
+        ["CalibrationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput", "TimestepScale"];
+
+    /// <summary>Everything that decides what calibrating gives.</summary>
+    public static IReadOnlyList<string> CalibrationNames { get; } = [.. DataNames, "Calibrator", "Percentile", "Exclude", "Only"];
+
+    private static readonly string[] Lists = ["CalibrationData", "ValidationData", "Exclude", "Only", "Target"];
+
+    private readonly Argument<string> _model;
+    private readonly IReadOnlyList<(string Name, Option Option)> _metadata;
+    private readonly Option<int> _threads = new("--threads") { Description = "Threads to compute with; all cores by default.", HelpName = "N", DefaultValueFactory = _ => Environment.ProcessorCount };
+
+    /// <param name="argument">Name of the argument.</param>
+    /// <param name="names">The metadata that the command reads.</param>
+    public ModelOptions(Command command, string argument, IEnumerable<string> names)
+    {
+        _model = new Argument<string>(argument) { Description = "The float model, an .onnx file." };
+        _metadata = [.. names.Select(n => (n, Create(n)))];
+        command.Add(_model);
+        foreach (var (_, option) in _metadata)
+            command.Add(option);
+        _threads.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() < 1)
+                result.AddError("--threads takes a number from 1.");
+        });
+        command.Add(_threads);
+    }
+
+    public string Model(ParseResult parse) => Path.GetFullPath(parse.GetRequiredValue(_model));
+
+    public int Threads(ParseResult parse) => parse.GetValue(_threads);
+
+    /// <summary>The metadata that were given. Names of models are those of their files.</summary>
+    public Dictionary<string, string> Metadata(ParseResult parse)
+    {
+        var values = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var (name, option) in _metadata)
+        {
+            if (Given(parse, option) is { } value)
+                values[name] = name == "ConditionedBy" ? Path.GetFileNameWithoutExtension(value) : value;
+        }
+        return values;
+    }
+
+    /// <summary>The request that a build with these metadata would send.</summary>
+    public BuildRequest Request(ParseResult parse, string output, string? report = null)
+    {
+        var metadata = Metadata(parse);
+        var model = Model(parse);
+        var conditionedBy = _metadata.FirstOrDefault(m => m.Name == "ConditionedBy").Option is { } option && Given(parse, option) is { } path ? Path.GetFullPath(path) : null;
+        return new BuildRequest(
+            metadata.GetValueOrDefault("Name") ?? Path.GetFileNameWithoutExtension(model), model, Environment.CurrentDirectory, Path.GetFullPath(output),
+            report is null ? null : Path.GetFullPath(report), Threads(parse), metadata, conditionedBy);
+    }
+
+    private static string? Given(ParseResult parse, Option option) => option switch
+    {
+        Option<string[]> list => parse.GetValue(list) is { Length: > 0 } values ? string.Join(';', values) : null,
+        Option<string> one => parse.GetValue(one),
+        _ => null,
+    };
+
+    private static Option Create(string name)
+    {
+        var (help, value) = Describe(name);
+        string option = "--" + string.Concat(name.Select((c, i) => char.IsUpper(c) ? (i == 0 ? "" : "-") + char.ToLowerInvariant(c) : c.ToString()));
+        string[] aliases = name == "CalibrationData" ? ["--data"] : [];
+        return Lists.Contains(name)
+            ? new Option<string[]>(option, aliases) { Description = help, HelpName = value, AllowMultipleArgumentsPerToken = true }
+            : new Option<string>(option, aliases) { Description = help, HelpName = value };
+    }
+
+    private static (string Help, string Value) Describe(string name)
+    {
+        var defaults = new Recipe { Name = "" };
+        return name switch
+        {
+            "Name" => ("Name of the engine; the model's file name by default.", "NAME"),
+            "Precision" => ($"int8, or none to ship the model in float. Default: {defaults.Precision}.", "PRECISION"),
+            "CalibrationData" => (".npz or .npy files; keys are input names (negative.NAME: the unconditional rows), axis 0 counts rows. `random` tries without data.", "FILE"),
+            "ValidationData" => ("Files with rows to judge on; by default a tenth of the calibration data is held out.", "FILE"),
+            "Scheduler" => ("A diffusers scheduler_config.json: calibrates by sampling, every step observed.", "FILE"),
+            "Steps" => ($"Steps of the sampler. Default: {defaults.Steps}.", "N"),
+            "GuidanceScale" => ($"Classifier-free guidance while sampling; 1 is none. Default: {defaults.GuidanceScale}.", "X"),
+            "Seed" => ($"Seed of the first sample's noise. Default: {defaults.Seed}.", "N"),
+            "ConditionedBy" => ("A float model whose outputs are conditioning inputs of this one; --data then holds its inputs.", "MODEL"),
+            "SampleInput" => ("The input that takes the noisy sample; found by its shape by default.", "NAME"),
+            "TimestepInput" => ("The input that takes the timestep; found by its name by default.", "NAME"),
+            "TimestepScale" => ($"Factor on the sampler's timestep. Default: {defaults.TimestepScale}.", "X"),
+            "Calibrator" => ($"{string.Join(", ", Calibration.RangeEstimator.Names)}. Default: {defaults.Calibrator}.", "NAME"),
+            "Percentile" => ($"Of the percentile calibrator. Default: 99.99.", "X"),
+            "Exclude" => ("Module paths, node names or op types to leave in float; * matches anything, quote it.", "PATTERN"),
+            "Only" => ("Quantise nothing but what matches.", "PATTERN"),
+            "Target" => ("cpu, tensorrt-onnx. Default: cpu.", "TARGET"),
+            "Portable" => ("false leaves out the portable graph.", "true|false"),
+            "Prepacked" => ("false leaves out the graph with weights packed for this CPU.", "true|false"),
+            "MinSqnr" => ("Fail below this signal to noise ratio, in dB.", "X"),
+            "MinCosine" => ("Fail below this cosine.", "X"),
+            _ => throw new InvalidOperationException($"the option of the metadata '{name}' has no description"),
+        };
+    }
+}

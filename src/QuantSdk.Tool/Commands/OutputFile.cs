@@ -1,0 +1,24 @@
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Tool.Commands;
+
+/// <summary>Writes a text file whole or not at all.</summary>
+internal static class OutputFile
+{
+    /// <exception cref="QuantSdkException">QSDK1004.</exception>
+    public static void Write(string path, string text)
+    {
+        var temporary = $"{path}.{Guid.NewGuid().ToString("N")[..12]}.tmp";
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            File.WriteAllText(temporary, text);
+            File.Move(temporary, path, overwrite: true);
+        }
+        catch (Exception e) when (FileSystemError.Is(e))
+        {
+            File.Delete(temporary);
+            throw new QuantSdkException("QSDK1004", $"Cannot write '{path}': {FileSystemError.Reason(e)}", path, inner: e);
+        }
+    }
+}

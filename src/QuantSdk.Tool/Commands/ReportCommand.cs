@@ -1,0 +1,47 @@
+using System.CommandLine;
+using System.Globalization;
+using QuantSdk.Engines;
+using QuantSdk.Runtime;
+using QuantSdk.Tool.Output;
+using Spectre.Console;
+
+namespace QuantSdk.Tool.Commands;
+
+internal sealed class ReportCommand : StageCommand<BuildReport>
+{
+    private readonly Argument<string> _file = new("FILE") { Description = "NAME.report.json, which a build leaves in obj/quantsdk." };
+
+    public ReportCommand()
+        : base("report", "Prints the report of a build: sizes, quality, what runs in int8 and what does not, times.", """
+
+            Examples:
+              quantsdk report obj/quantsdk/unet.report.json
+              quantsdk report obj/quantsdk/unet.report.json --json
+            """, ToolJson.Readable.BuildReport) => Add(_file);
+
+    protected override BuildReport Execute(ParseResult parse, IBuildLog log, CancellationToken cancellation)
+    {
+        var path = parse.GetRequiredValue(_file);
+        var report = JsonFile.Read<BuildReport>(path, "the report of a build");
+        // Other files of the build parse too: every member of them is unknown, every member of a report then null.
+        return report is { Name: not null, Recipe: not null, Quality: not null, Kept: not null, Seconds: not null, NotFused: not null } ? report
+            : throw new QuantSdkException("QSDK1006", $"'{path}' does not hold the report of a build.", path);
+    }
+
+    protected override void Print(BuildReport report, IAnsiConsole console)
+    {
+        string Number(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+        Terminal.Facts(console,
+            ("model", $"{report.Model} -> {report.Name} ({report.Recipe.Precision}, {report.Recipe.Calibrator})"),
+            ("float", Terminal.Megabytes(report.FloatBytes)),
+            ("engine", $"{Terminal.Megabytes(report.EngineBytes)}, {Terminal.Megabytes(report.ShippedBytes)} with prepacked weights"),
+            ("int8", $"{report.Layers} layers, {Number(100 * report.MacShare, "f1")} % of the multiply-adds in int8 kernels"),
+            ("times", string.Join(", ", report.Seconds.Select(s => $"{s.Key} {Number(s.Value, "f1")} s"))));
+        if (report.Quality.Count > 0)
+            Terminal.Table(console, ["output", "SQNR (dB)", "cosine"], report.Quality.Select(q => (string[])[q.Output, Number(q.SqnrDb, "f2"), Number(q.Cosine, "f6")]));
+        if (report.NotFused.Count > 0)
+            Terminal.Table(console, ["meant for int8, stayed in float"], report.NotFused.Select(n => (string[])[n]));
+        if (report.Kept.Count > 0)
+            Terminal.Table(console, ["left alone", "op", "why"], report.Kept.Select(k => (string[])[k.Module.Length > 0 ? k.Module : k.Node, k.Op, k.Reason]));
+    }
+}

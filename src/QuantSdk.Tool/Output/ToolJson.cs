@@ -1,0 +1,25 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using QuantSdk.Engines;
+using QuantSdk.Tool.Commands;
+
+namespace QuantSdk.Tool.Output;
+
+/// <summary>The results of the commands as JSON.</summary>
+[JsonSerializable(typeof(InspectResult))]
+[JsonSerializable(typeof(CalibrateResult))]
+[JsonSerializable(typeof(QuantizeResult))]
+[JsonSerializable(typeof(EngineResult))]
+[JsonSerializable(typeof(CompareResult))]
+[JsonSerializable(typeof(BuildReport))]
+internal sealed partial class ToolJson : JsonSerializerContext
+{
+    public static ToolJson Readable { get; } = new(new JsonSerializerOptions
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
+        WriteIndented = true,
+        NewLine = "\n",
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    });
+}
