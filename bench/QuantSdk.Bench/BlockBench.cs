@@ -32,7 +32,7 @@ internal static class BlockBench
         var samples = block.Samples(1, seed: 2000);
         using var floatRun = Bind(reference, samples);
         using var int8Run = Bind(engine.Session, samples);
-        var times = Interleaved.Rounds(rounds, floatRun.Run, int8Run.Run);
+        var times = Interleaved.Rounds(rounds, Interleaved.Spinning, floatRun.Run, int8Run.Run);
         var (floatMs, int8Ms) = (Interleaved.Median(times[0]), Interleaved.Median(times[1]));
         var speedup = floatMs / int8Ms;
         var sqnr = built.Report.Quality[0].SqnrDb;
@@ -65,7 +65,7 @@ internal static class BlockBench
         void Forward(int rows) => source.Run(plain, (_, _) => rows, (_, _) => { }, null, CancellationToken.None);
         var names = RangeEstimator.Names;
         Action[] variants = [() => Forward(BatchRows), () => Forward(1), .. names.Select<string, Action>(calibrator => () => Quantisation.Calibrate(observed, source, calibrator, path))];
-        var least = Interleaved.Rounds(Rounds, variants).Select(times => times.Min()).ToArray();
+        var least = Interleaved.Rounds(Rounds, settle: TimeSpan.Zero, variants).Select(times => times.Min()).ToArray();
         report.Row($"{Batches} batches of {BatchRows}, {tensors.Count} tensors", "ms", "over plain");
         report.Row("plain forward", $"{least[0]:f0}", "1.000");
         report.Row("plain forward, one row at a time", $"{least[1]:f0}", $"{least[1] / least[0]:f3}");

@@ -43,7 +43,8 @@ internal static class QuantiseBench
         for (var round = 0; round < CostRounds; round++)
         {
             using var scratch = new ScratchFolder();
-            using var plain = ModelSession.Open(unet.Path, new SessionSettings { Threads = Quantisation.Threads });
+            // A default session but for what its workers do after a run: spinning, they would slow the calibration's next batch.
+            using var plain = ModelSession.Open(unet.Path, new SessionSettings { Threads = Quantisation.Threads, Entries = new Dictionary<string, string> { ["session.force_spinning_stop"] = "1" } });
             using var forward = new PlainForward(plain, UnetBatch);
             var seconds = Quantisation.Of(unet, scratch.Path, forward).Seconds;
             ratios.Add(seconds / forward.Running.TotalSeconds);
@@ -107,7 +108,7 @@ internal static class QuantiseBench
             using var binding = engine.Bind(reference.Inputs.ToDictionary(i => i.Name, i => seen.InputShape(i.Name).ToArray()));
             foreach (var input in reference.Inputs)
                 seen.InputBytes(input.Name).CopyTo(binding.InputBytes(input.Name));
-            medians = [.. Interleaved.Rounds(SpeedRounds, seen.Run, binding.Run).Select(Interleaved.Median)];
+            medians = [.. Interleaved.Rounds(SpeedRounds, Interleaved.Spinning, seen.Run, binding.Run).Select(Interleaved.Median)];
         }, null, CancellationToken.None);
         return medians![0] / medians[1];
     }

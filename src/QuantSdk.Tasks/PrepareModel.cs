@@ -96,7 +96,7 @@ public sealed class PrepareModel : Microsoft.Build.Utilities.Task, IMultiThreada
                 if (ExpandFiles(key, value, projectDirectory) is not { } files) return null;
                 value = files;
             }
-            metadata.Add(key == "Targets" ? "Target" : key, value);
+            metadata.Add(key, value);
         }
         return metadata;
     }

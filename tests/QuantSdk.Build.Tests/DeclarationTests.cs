@@ -70,7 +70,7 @@ public sealed class DeclarationTests
     {
         using var project = new FixtureProject("""
             <QuantizedModel Include="sub/a.onnx" Precision="int8" Name="x" Steps="20" Misspeled="1" Visible="false" CalibrationData="random">
-              <Exclude>time_embedding;*.attn2 "quoted"</Exclude>
+              <ExcludeModules>time_embedding;*.attn2 "quoted"</ExcludeModules>
             </QuantizedModel>
             """).WithModels("sub/a.onnx");
 
@@ -78,7 +78,7 @@ public sealed class DeclarationTests
 
         var request = project.LastRequest("sub/a.onnx");
         CollectionAssert.AreEqual(
-            new[] { "CalibrationData=random", "Exclude=time_embedding;*.attn2 \"quoted\"", "Misspeled=1", "Name=x", "Precision=int8", "Steps=20" },
+            new[] { "CalibrationData=random", "ExcludeModules=time_embedding;*.attn2 \"quoted\"", "Misspeled=1", "Name=x", "Precision=int8", "Steps=20" },
             request.GetProperty("metadata").EnumerateObject().Select(p => $"{p.Name}={p.Value.GetString()}").ToList());
         Assert.AreEqual("x", request.GetProperty("name").GetString());
         Assert.AreEqual("sub/a.onnx", request.GetProperty("item").GetString());

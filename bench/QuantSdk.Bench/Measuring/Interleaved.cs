@@ -4,22 +4,27 @@ namespace QuantSdk.Bench;
 
 /// <summary>
 /// Times variants in turn, round after round, so that a noisy neighbour hits all of them alike. What is compared is the median of each
-/// variant over all rounds; the first round is not counted. A pause before each run lets the idle workers of the session that ran before
-/// stop spinning: they would otherwise take a core from the one that is timed.
+/// variant over all rounds; the first round is not counted.
 /// </summary>
 internal static class Interleaved
 {
-    private static readonly TimeSpan s_pause = TimeSpan.FromMilliseconds(5);
+    /// <summary>
+    /// How long the idle workers of an ONNX Runtime session go on spinning, and take a core from the session that runs next (measured:
+    /// 20 to 30 ms lost). Longer runs need not care.
+    /// </summary>
+    public static TimeSpan Spinning { get; } = TimeSpan.FromMilliseconds(80);
 
     /// <summary>Milliseconds of every counted round, by variant.</summary>
-    public static double[][] Rounds(int rounds, params Action[] variants)
+    /// <param name="settle">Each timed run follows untimed ones of the same variant for this long, as a step of a loop follows another.</param>
+    public static double[][] Rounds(int rounds, TimeSpan settle, params Action[] variants)
     {
         var times = variants.Select(_ => new double[rounds]).ToArray();
         for (var round = -1; round < rounds; round++)
         {
             for (var v = 0; v < variants.Length; v++)
             {
-                Thread.Sleep(s_pause);
+                for (var settling = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(settling) < settle;)
+                    variants[v]();
                 var started = Stopwatch.GetTimestamp();
                 variants[v]();
                 if (round >= 0)

@@ -6,8 +6,8 @@ using QuantSdk.Runtime;
 namespace QuantSdk.Bench;
 
 /// <summary>
-/// A network of Stable Diffusion's blocks: a convolution that reads the sample, then ResBlock and transformer block over and over, then a
-/// convolution that writes the output. As in a real UNet the first and the last one stay in float; everything between is quantised.
+/// A network of Stable Diffusion's blocks: ResBlock and transformer block over and over. A small convolution before them reads the sample and
+/// one after them writes the output: those two stay in float by the built-in exclusions, so that the blocks are quantised whole.
 /// </summary>
 /// <param name="Channels">Width; heads are 64 wide.</param>
 /// <param name="Size">Height and width; their product is the number of tokens.</param>
@@ -27,11 +27,10 @@ internal sealed record SdBlock(string Name, int Repeats, int Channels, int Size)
     {
         var path = Path.Combine(folder, Name + ".onnx");
         var g = new GraphWriter();
-        var x = g.Conv("/conv_in/Conv", g.Input("sample", -1, SampleChannels, Size, Size), SampleChannels, Channels, 3);
+        var x = g.Conv("/conv_in/Conv", g.Input("sample", -1, SampleChannels, Size, Size), SampleChannels, Channels, 1);
         for (var i = 0; i < Repeats; i++)
             x = Transformer(g, $"/blocks.{i}/attention", ResBlock(g, $"/blocks.{i}/resnet", x));
-        x = g.SiLU("/conv_act", g.GroupNorm("/conv_norm_out", x, Channels, Size));
-        g.Output(g.Conv("/conv_out/Conv", x, Channels, SampleChannels, 3), -1, SampleChannels, Size, Size);
+        g.Output(g.Conv("/conv_out/Conv", x, Channels, SampleChannels, 1), -1, SampleChannels, Size, Size);
         g.Save(path);
         return path;
     }

@@ -19,7 +19,7 @@ internal static class VariantSelector
             return (variant, new ModelSelection(Cpu, CpuProvider, optimised?.Model ?? variant.Model, optimised is not null, reasons.AsReadOnly()));
         }
         throw new QuantSdkException("QSDK7008",
-            $"'{file}': no variant of '{manifest.Name}' can run here. {(reasons.Count == 0 ? "It has none" : string.Join("; ", reasons))}. Build the model with Target=cpu.", file);
+            $"'{file}': no variant of '{manifest.Name}' can run here. {(reasons.Count == 0 ? "It has none" : string.Join("; ", reasons))}. Build the model with Targets=cpu.", file);
     }
 
     private static OptimisedModel? Accept(OptimisedModel? optimised, string onnxRuntime, string cpuFeatures, List<string> reasons)

@@ -27,13 +27,13 @@ internal sealed class InspectCommand : StageCommand<InspectResult>
 
     public InspectCommand()
         : base("inspect", "Shows a model: inputs, outputs, operators, and for each layer whether it would be quantised or left alone, and why.", """
-            Nothing is run and nothing written. The module paths it lists are what --exclude and --only take.
+            Nothing is run and nothing written. The module paths it lists are what --exclude-modules and --only take.
 
             Examples:
               quantsdk inspect unet.onnx
-              quantsdk inspect unet.onnx --exclude "mid_block*" --json
+              quantsdk inspect unet.onnx --exclude-modules "mid_block*" --json
             """, ToolJson.Readable.InspectResult) =>
-        _options = new ModelOptions(this, "MODEL", ["SampleInput", "TimestepInput", "Exclude", "Only"]);
+        _options = new ModelOptions(this, "MODEL", ["SampleInput", "TimestepInput", "ExcludeModules", "Only"]);
 
     protected override InspectResult Execute(ParseResult parse, IBuildLog log, CancellationToken cancellation)
     {

@@ -12,9 +12,9 @@ internal sealed class ModelOptions
         ["CalibrationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput", "TimestepScale"];
 
     /// <summary>Everything that decides what calibrating gives.</summary>
-    public static IReadOnlyList<string> CalibrationNames { get; } = [.. DataNames, "Calibrator", "Percentile", "Exclude", "Only"];
+    public static IReadOnlyList<string> CalibrationNames { get; } = [.. DataNames, "Calibrator", "Percentile", "ExcludeModules", "Only"];
 
-    private static readonly string[] Lists = ["CalibrationData", "ValidationData", "Exclude", "Only", "Target"];
+    private static readonly string[] Lists = ["CalibrationData", "ValidationData", "ExcludeModules", "Only", "Targets"];
 
     private readonly Argument<string> _model;
     private readonly IReadOnlyList<(string Name, Option Option)> _metadata;
@@ -100,9 +100,9 @@ internal sealed class ModelOptions
             "TimestepScale" => ($"Factor on the sampler's timestep. Default: {defaults.TimestepScale}.", "X"),
             "Calibrator" => ($"{string.Join(", ", Calibration.RangeEstimator.Names)}. Default: {defaults.Calibrator}.", "NAME"),
             "Percentile" => ($"Of the percentile calibrator. Default: 99.99.", "X"),
-            "Exclude" => ("Module paths, node names or op types to leave in float; * matches anything, quote it.", "PATTERN"),
+            "ExcludeModules" => ("Module paths, node names or op types to leave in float; * matches anything, quote it.", "PATTERN"),
             "Only" => ("Quantise nothing but what matches.", "PATTERN"),
-            "Target" => ("cpu, tensorrt-onnx. Default: cpu.", "TARGET"),
+            "Targets" => ("cpu, tensorrt-onnx. Default: cpu.", "TARGET"),
             "Portable" => ("false leaves out the portable graph.", "true|false"),
             "Prepacked" => ("false leaves out the graph with weights packed for this CPU.", "true|false"),
             "MinSqnr" => ("Fail below this signal to noise ratio, in dB.", "X"),

@@ -84,7 +84,7 @@ internal sealed class QuantizeCommand : StageCommand<QuantizeResult>
         var placement = Placement.Decide(model.Simplified, model.Recipe, model.Roles);
         var known = table.Tensors.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
         if (placement.Tensors.FirstOrDefault(t => !known.Contains(t)) is { } missing)
-            throw new QuantSdkException("QSDK1007", $"'{calibration}' holds no range of the tensor '{missing}'. Calibrate this model, with the same Exclude and Only.", calibration, missing);
+            throw new QuantSdkException("QSDK1007", $"'{calibration}' holds no range of the tensor '{missing}'. Calibrate this model, with the same ExcludeModules and Only.", calibration, missing);
         return Planner.Make(model.Simplified, placement, table);
     }
 }

@@ -84,7 +84,7 @@ internal sealed class ModelBuilder
 
     private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, EngineFolder folder)
     {
-        foreach (var target in recipe.Target)
+        foreach (var target in recipe.Targets)
         {
             var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
             folder.Write(lowering, plan is null ? SimplifiedFloat(model) : Lowering.Lower(model, plan, lowering));
@@ -104,7 +104,7 @@ internal sealed class ModelBuilder
     {
         var variants = new List<EngineVariant>();
         FusedLayers? fused = null;
-        foreach (var target in recipe.Target)
+        foreach (var target in recipe.Targets)
         {
             if (target == "tensorrt-onnx")
             {
@@ -133,14 +133,14 @@ internal sealed class ModelBuilder
         var fused = FusedLayers.Count(OnnxFile.Load(optimised), plan);
         var surprising = fused.Float.Where(n => plan.Layers.First(l => l.Node == n) is var layer && CpuLowering.Refusal(layer) is null).ToArray();
         if (surprising.Length > 0)
-            _log.Warning("QSDK4002", $"{recipe.Name}: {surprising.Length} of {plan.Layers.Count} layers were meant to run in int8 and stayed in float: {string.Join(", ", surprising.Take(5))}{(surprising.Length > 5 ? ", …" : "")}. They are right but not faster; Exclude them to save the rounding.", _request.Model);
+            _log.Warning("QSDK4002", $"{recipe.Name}: {surprising.Length} of {plan.Layers.Count} layers were meant to run in int8 and stayed in float: {string.Join(", ", surprising.Take(5))}{(surprising.Length > 5 ? ", …" : "")}. They are right but not faster; List them in ExcludeModules to save the rounding.", _request.Model);
         return fused;
     }
 
     private IReadOnlyList<OutputQuality> Verify(Recipe recipe, Manifest manifest, ModelSession reference, CalibrationSource heldOut, EngineFolder folder)
     {
         void Progress(int done, int total) => _log.Progress("Verify", done, total);
-        if (recipe.Target.Contains("cpu"))
+        if (recipe.Targets.Contains("cpu"))
         {
             // Loaded the way an app loads it: manifest, hashes, choice of file.
             ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);

@@ -6,7 +6,7 @@ using QuantSdk.Runtime;
 namespace QuantSdk.Planning;
 
 /// <summary>
-/// Patterns of Exclude and Only over module paths, node names and op types. A pattern matches a node if it equals its module path or
+/// Patterns of ExcludeModules and Only over module paths, node names and op types. A pattern matches a node if it equals its module path or
 /// an ancestor of it, its name or its op type; <c>*</c> spans segments.
 /// </summary>
 internal sealed class Patterns

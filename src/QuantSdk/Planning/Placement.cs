@@ -15,7 +15,7 @@ internal sealed record Placement(IReadOnlyList<Layer> Layers, IReadOnlyList<Kept
     {
         var view = new GraphView(model.Graph);
         var modules = new ModulePaths(model.Graph);
-        var exclude = Patterns.Create("Exclude", recipe.Exclude, model.Graph, modules);
+        var exclude = Patterns.Create("ExcludeModules", recipe.ExcludeModules, model.Graph, modules);
         var only = Patterns.Create("Only", recipe.Only, model.Graph, modules);
         var structure = Structure.Of(view, roles);
         var layers = new List<Layer>();
@@ -36,7 +36,7 @@ internal sealed record Placement(IReadOnlyList<Layer> Layers, IReadOnlyList<Kept
             else if (layer is not null && recipe.Only.Count > 0 && !only.Matches(node, module))
                 reason = "not matched by Only";
             else if (layer is not null && exclude.Matches(node, module))
-                reason = "matched by Exclude";
+                reason = "matched by ExcludeModules";
             if (reason is null)
                 layers.Add(layer!);
             else

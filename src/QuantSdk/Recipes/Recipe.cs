@@ -41,12 +41,12 @@ internal sealed record Recipe
     /// <summary>In (50, 100]; read by the percentile calibrator.</summary>
     public double Percentile { get; init; } = 99.99;
 
-    public IReadOnlyList<string> Exclude { get; init; } = [];
+    public IReadOnlyList<string> ExcludeModules { get; init; } = [];
 
     public IReadOnlyList<string> Only { get; init; } = [];
 
     /// <summary>cpu, tensorrt-onnx.</summary>
-    public IReadOnlyList<string> Target { get; init; } = ["cpu"];
+    public IReadOnlyList<string> Targets { get; init; } = ["cpu"];
 
     /// <summary>Ship the portable Q/DQ graph beside the optimised one.</summary>
     public bool Portable { get; init; } = true;

@@ -18,7 +18,7 @@ internal static class RecipeParser
     public static IReadOnlyList<string> Known { get; } =
     [
         "Name", "Precision", "CalibrationData", "ValidationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput",
-        "TimestepScale", "Calibrator", "Percentile", "Exclude", "Only", "Target", "Portable", "Prepacked", "MinSqnr", "MinCosine",
+        "TimestepScale", "Calibrator", "Percentile", "ExcludeModules", "Only", "Targets", "Portable", "Prepacked", "MinSqnr", "MinCosine",
     ];
 
     /// <exception cref="QuantSdkException">QSDK1020 (value), QSDK1021 (not built yet), QSDK1022 (unknown name).</exception>
@@ -51,9 +51,9 @@ internal static class RecipeParser
             TimestepScale = (float)Number("TimestepScale", defaults.TimestepScale, 1e-9, 1e9),
             Calibrator = OneOf("Calibrator", defaults.Calibrator, RangeEstimator.Names),
             Percentile = Number("Percentile", defaults.Percentile, 50, 100),
-            Exclude = List("Exclude"),
+            ExcludeModules = List("ExcludeModules"),
             Only = List("Only"),
-            Target = Targets(),
+            Targets = TargetList(),
             Portable = Flag("Portable"),
             Prepacked = Flag("Prepacked"),
             MinSqnr = values.ContainsKey("MinSqnr") ? Number("MinSqnr", 0, -100, 1000) : null,
@@ -93,9 +93,9 @@ internal static class RecipeParser
 
         bool Flag(string key) => OneOf(key, "true", ["true", "false"]) == "true";
 
-        IReadOnlyList<string> Targets()
+        IReadOnlyList<string> TargetList()
         {
-            if (!values.TryGetValue("Target", out var text))
+            if (!values.TryGetValue("Targets", out var text))
                 return ["cpu"];
             var targets = new List<string>();
             foreach (var target in text.Split([';', ','], StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
@@ -104,8 +104,8 @@ internal static class RecipeParser
                 {
                     "auto" or "cpu" => "cpu",
                     "tensorrt-onnx" => "tensorrt-onnx",
-                    "tensorrt" or "cuda" => throw new QuantSdkException("QSDK1021", $"{name}: Target '{target}' is designed but not built in this version of QuantSdk. Use cpu, or tensorrt-onnx for a Q/DQ model that trtexec takes."),
-                    _ => throw new QuantSdkException("QSDK1020", $"{name}: Target '{target}' is not allowed. Allowed: auto, cpu, tensorrt-onnx."),
+                    "tensorrt" or "cuda" => throw new QuantSdkException("QSDK1021", $"{name}: Targets: '{target}' is designed but not built in this version of QuantSdk. Use cpu, or tensorrt-onnx for a Q/DQ model that trtexec takes."),
+                    _ => throw new QuantSdkException("QSDK1020", $"{name}: Targets: '{target}' is not allowed. Allowed: auto, cpu, tensorrt-onnx."),
                 };
                 if (!targets.Contains(chosen))
                     targets.Add(chosen);

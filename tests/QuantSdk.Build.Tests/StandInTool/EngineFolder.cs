@@ -28,7 +28,7 @@ internal sealed class EngineFolder
 
     public void Complete(string forgotten)
     {
-        var targets = Metadata("Target", "auto").ToLowerInvariant().Split([';', ','], StringSplitOptions.TrimEntries);
+        var targets = Metadata("Targets", "auto").ToLowerInvariant().Split([';', ','], StringSplitOptions.TrimEntries);
         if (targets.Contains("cpu") || targets.Contains("auto"))
         {
             if (Metadata("Portable", "true") != "false") WritePair("cpu/model");

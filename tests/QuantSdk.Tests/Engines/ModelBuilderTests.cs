@@ -32,7 +32,7 @@ public sealed class ModelBuilderTests
     public void Two_builds_give_the_same_bytes_whatever_the_threads()
     {
         using var folder = new TempFolder();
-        var metadata = new Dictionary<string, string> { ["CalibrationData"] = "digits_calib.npz", ["Target"] = "cpu;tensorrt-onnx" };
+        var metadata = new Dictionary<string, string> { ["CalibrationData"] = "digits_calib.npz", ["Targets"] = "cpu;tensorrt-onnx" };
         var request = Request(folder, "digits_cnn.onnx", metadata);
         ModelBuilder.Build(request with { Threads = 2, Output = folder["two"] }, new SilentLog(), default);
         var calibration = File.ReadAllText(folder["m.calibration.json"]);

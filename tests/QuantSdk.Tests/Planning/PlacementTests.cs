@@ -63,10 +63,10 @@ public sealed class PlacementTests
     }
 
     [TestMethod]
-    public void Exclude_matches_modules_their_ancestors_names_and_op_types()
+    public void ExcludeModules_matches_modules_their_ancestors_names_and_op_types()
     {
         var path = Repository.Digits("digits_cnn.onnx");
-        int Layers(params string[] exclude) => Decide(path, new Recipe { Name = "cnn", Exclude = exclude }).Layers.Count;
+        int Layers(params string[] exclude) => Decide(path, new Recipe { Name = "cnn", ExcludeModules = exclude }).Layers.Count;
         Assert.AreEqual(13, Layers());
         Assert.AreEqual(12, Layers("l1.dw"));
         Assert.AreEqual(12, Layers("/l1/dw/Conv"));
@@ -79,11 +79,11 @@ public sealed class PlacementTests
     [TestMethod]
     public void A_pattern_that_matches_nothing_is_an_error_with_near_names()
     {
-        var error = Assert.ThrowsExactly<QuantSdkException>(() => Decide(Repository.Digits("unet.onnx"), new Recipe { Name = "unet", Exclude = ["up_block.2"] }));
+        var error = Assert.ThrowsExactly<QuantSdkException>(() => Decide(Repository.Digits("unet.onnx"), new Recipe { Name = "unet", ExcludeModules = ["up_block.2"] }));
         Assert.AreEqual("QSDK1023", error.Code);
         StringAssert.Contains(error.Message, "up_blocks.2");
         // A prefix is not a path: up_blocks.2 must not match up_blocks.20.
-        Assert.ThrowsExactly<QuantSdkException>(() => Decide(Repository.Digits("unet.onnx"), new Recipe { Name = "unet", Exclude = ["up_blocks.2.res"] }));
+        Assert.ThrowsExactly<QuantSdkException>(() => Decide(Repository.Digits("unet.onnx"), new Recipe { Name = "unet", ExcludeModules = ["up_blocks.2.res"] }));
     }
 
     private static Placement Decide(string path, Recipe recipe)

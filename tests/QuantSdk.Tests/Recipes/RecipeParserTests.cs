@@ -12,7 +12,7 @@ public sealed class RecipeParserTests
         var recipe = RecipeParser.Parse("unet", new Dictionary<string, string>());
         Assert.AreEqual("int8", recipe.Precision);
         Assert.AreEqual("mse", recipe.Calibrator);
-        CollectionAssert.AreEqual(new[] { "cpu" }, recipe.Target.ToArray());
+        CollectionAssert.AreEqual(new[] { "cpu" }, recipe.Targets.ToArray());
         foreach (var name in (string[])["precision", "calibrator", "percentile", "target", "steps", "seed", "guidanceScale"])
             StringAssert.Contains(QuantSdkJson.Write(recipe), $"\"{name}\":");
     }
@@ -20,10 +20,10 @@ public sealed class RecipeParserTests
     [TestMethod]
     public void Values_are_read_whatever_their_case()
     {
-        var recipe = RecipeParser.Parse("unet", new Dictionary<string, string> { ["precision"] = "INT8", ["Target"] = "cpu; tensorrt-onnx", ["Scheduler"] = "s.json", ["Steps"] = "7", ["Exclude"] = "a; b*" });
+        var recipe = RecipeParser.Parse("unet", new Dictionary<string, string> { ["precision"] = "INT8", ["Targets"] = "cpu; tensorrt-onnx", ["Scheduler"] = "s.json", ["Steps"] = "7", ["ExcludeModules"] = "a; b*" });
         Assert.AreEqual(7, recipe.Steps);
-        CollectionAssert.AreEqual(new[] { "cpu", "tensorrt-onnx" }, recipe.Target.ToArray());
-        CollectionAssert.AreEqual(new[] { "a", "b*" }, recipe.Exclude.ToArray());
+        CollectionAssert.AreEqual(new[] { "cpu", "tensorrt-onnx" }, recipe.Targets.ToArray());
+        CollectionAssert.AreEqual(new[] { "a", "b*" }, recipe.ExcludeModules.ToArray());
     }
 
     [TestMethod]
@@ -32,10 +32,10 @@ public sealed class RecipeParserTests
     [DataRow("Percentile", "0.99", "QSDK1020", "50")]
     [DataRow("Percentile", "NaN", "QSDK1020", "50")]
     [DataRow("Seed", "1.5", "QSDK1020", "whole")]
-    [DataRow("Target", "vulkan", "QSDK1020", "tensorrt-onnx")]
+    [DataRow("Targets", "vulkan", "QSDK1020", "tensorrt-onnx")]
     [DataRow("Steps", "20", "QSDK1020", "Scheduler")]
     [DataRow("Cache", "auto", "QSDK1021", "Cache")]
-    [DataRow("Target", "tensorrt", "QSDK1021", "tensorrt-onnx")]
+    [DataRow("Targets", "tensorrt", "QSDK1021", "tensorrt-onnx")]
     [DataRow("Presicion", "int8", "QSDK1022", "'Precision'")]
     public void A_bad_value_names_itself_and_what_is_allowed(string key, string value, string code, string named)
     {
