@@ -2,12 +2,18 @@ using System.Reflection;
 
 namespace QuantSdk.Bench;
 
-/// <summary>Where things are: the repository's models, and folders to write to.</summary>
+/// <summary>Where the build put what the benchmarks need.</summary>
 internal static class Repository
 {
-    private static readonly string s_root = typeof(Repository).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().First(a => a.Key == "Repository").Value!;
+    public static string Root { get; } = Get("Repository");
 
-    public static string Digits { get; } = Path.Combine(s_root, "samples", "Digits", "models");
+    public static string TasksAssembly => Get("TasksAssembly");
 
-    public static string CachedDiffusion { get; } = Path.Combine(s_root, "samples", "CachedDiffusion", "models");
+    public static string ToolAssembly => Get("ToolAssembly");
+
+    public static string Digits { get; } = Path.Combine(Root, "samples", "Digits", "models");
+
+    public static string CachedDiffusion { get; } = Path.Combine(Root, "samples", "CachedDiffusion", "models");
+
+    private static string Get(string key) => typeof(Repository).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(a => a.Key == key).Value!;
 }
