@@ -45,6 +45,11 @@ internal sealed class GraphWriter
         Nodes.Create("Conv", name, [x, Weights(name + ".weight", inputs * kernel * kernel, outputs, inputs, kernel, kernel), Bias(name + ".bias", outputs)], [name + "_out"])
             .With("kernel_shape", kernel, kernel).With("pads", kernel / 2, kernel / 2, kernel / 2, kernel / 2).With("strides", 1, 1).With("dilations", 1, 1).With("group", 1L));
 
+    /// <summary>A 1×1 convolution that scales and shifts each channel.</summary>
+    public string Depthwise(string name, string x, int channels) => Node(
+        Nodes.Create("Conv", name, [x, Initializer(name + ".weight", Near1(channels), channels, 1, 1, 1), Bias(name + ".bias", channels)], [name + "_out"])
+            .With("kernel_shape", 1, 1).With("pads", 0, 0, 0, 0).With("strides", 1, 1).With("dilations", 1, 1).With("group", (long)channels));
+
     public string Linear(string name, string x, int inputs, int outputs, bool bias)
     {
         var product = Node("MatMul", name + "/MatMul", x, Weights(name + ".weight", inputs, inputs, outputs));

@@ -13,7 +13,7 @@ public sealed class RecipeParserTests
         Assert.AreEqual("int8", recipe.Precision);
         Assert.AreEqual("mse", recipe.Calibrator);
         CollectionAssert.AreEqual(new[] { "cpu" }, recipe.Targets.ToArray());
-        foreach (var name in (string[])["precision", "calibrator", "percentile", "target", "steps", "seed", "guidanceScale"])
+        foreach (var name in (string[])["precision", "calibrator", "percentile", "targets", "steps", "seed", "guidanceScale"])
             StringAssert.Contains(QuantSdkJson.Write(recipe), $"\"{name}\":");
     }
 
