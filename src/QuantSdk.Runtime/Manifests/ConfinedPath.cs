@@ -33,7 +33,7 @@ internal static class ConfinedPath
         : null;
 
     /// <summary>Replaces every link on the way by what it points to. What does not exist is kept as it is.</summary>
-    private static string FollowLinks(string path)
+    internal static string FollowLinks(string path)
     {
         var real = Path.GetPathRoot(path)!;
         foreach (var segment in path[real.Length..].Split(Path.DirectorySeparatorChar, StringSplitOptions.RemoveEmptyEntries))

@@ -18,19 +18,23 @@ internal static class OnnxFile
     public static OnnxModel Load(string path)
     {
         path = Path.GetFullPath(path);
-        var info = new FileInfo(path);
-        if (!info.Exists)
+        if (!File.Exists(path))
             throw new QuantSdkException("QSDK1001", $"The model '{path}' does not exist. Check the Include of the item, or run the step that downloads the model.", path);
-        if (info.Length > MaxMessage)
-            throw new QuantSdkException("QSDK1002", $"'{path}' is {info.Length} bytes; an .onnx file may not exceed 2 GiB. Save the model with external data.", path);
         ModelProto proto;
         try
         {
-            proto = ModelProto.Parser.ParseFrom(new ReadOnlySequence<byte>(MappedFile.Map(path, 0, (int)info.Length)));
+            var length = Length(path);
+            if (length > MaxMessage)
+                throw new QuantSdkException("QSDK1002", $"'{path}' is {length} bytes; an .onnx file may not exceed 2 GiB. Save the model with external data.", path);
+            proto = ModelProto.Parser.ParseFrom(new ReadOnlySequence<byte>(MappedFile.Map(path, 0, (int)length)));
         }
         catch (InvalidProtocolBufferException e)
         {
             throw new QuantSdkException("QSDK1002", $"'{path}' is not a whole ONNX model ({e.Message.TrimEnd('.')}). It may be truncated, or a pointer file of a large-file store: fetch it again.", path, inner: e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new QuantSdkException("QSDK1001", $"The model '{path}' cannot be opened: {e.Message}", path, inner: e);
         }
         if (proto.Graph is null || proto.Graph.Output.Count == 0 || proto.OpsetImport.Count == 0)
             throw new QuantSdkException("QSDK1002", $"'{path}' holds no ONNX graph with outputs. It may be truncated, or not an ONNX file.", path);
@@ -77,6 +81,13 @@ internal static class OnnxFile
         {
             throw new QuantSdkException("QSDK1004", $"Cannot write '{path}': {FileSystemError.Reason(e)}", path, inner: e);
         }
+    }
+
+    /// <summary>Bytes of a file; of what it points to where it is a link, unlike FileInfo's.</summary>
+    public static long Length(string path)
+    {
+        using var handle = File.OpenHandle(path);
+        return RandomAccess.GetLength(handle);
     }
 
     /// <summary>Every tensor of the graph and its subgraphs: initializers, sparse ones and tensor attributes.</summary>
@@ -128,7 +139,7 @@ internal static class OnnxFile
         var needed = ElementType.Bytes(tensor.DataType, tensor.Count());
         var offset = Number(entries, "offset", 0);
         var length = Number(entries, "length", needed);
-        var size = new FileInfo(file).Length;
+        var size = Length(file);
         if (length != needed || offset < 0 || offset > size - length)
             throw External(modelPath, tensor.Name, $"points to bytes {offset} to {offset + length} of '{location}', which has {size} bytes; its shape needs {needed}");
         if (length > int.MaxValue)
@@ -147,31 +158,15 @@ internal static class OnnxFile
     private static string Confine(string modelPath, string tensor, string location)
     {
         var folder = Path.GetDirectoryName(modelPath)!;
-        if (location.Length == 0 || Path.IsPathRooted(location) || location.Split('/', '\\').Contains(".."))
-            throw External(modelPath, tensor, $"points to '{location}', which is not inside the model's folder");
-        var file = Path.GetFullPath(Path.Combine(folder, location));
-        if (!File.Exists(file))
-            throw External(modelPath, tensor, $"points to '{location}', which does not exist beside the model");
-        // A link may point outside although the name does not, unless the model itself was reached through the same links.
-        var real = RealPath(file);
-        if (!real.StartsWith(RealPath(folder) + Path.DirectorySeparatorChar, StringComparison.Ordinal)
-            && !real.StartsWith(Path.GetDirectoryName(RealPath(modelPath)) + Path.DirectorySeparatorChar, StringComparison.Ordinal))
-            throw External(modelPath, tensor, $"points to '{location}', a link that leaves the model's folder");
-        return file;
-    }
-
-    private static string RealPath(string path)
-    {
-        var full = Path.GetFullPath(path);
-        var root = Path.GetPathRoot(full)!;
-        var real = root;
-        foreach (var part in full[root.Length..].Split(Path.DirectorySeparatorChar, StringSplitOptions.RemoveEmptyEntries))
-        {
-            real = Path.Combine(real, part);
-            FileSystemInfo info = Directory.Exists(real) ? new DirectoryInfo(real) : new FileInfo(real);
-            real = info.ResolveLinkTarget(returnFinalTarget: true)?.FullName ?? real;
-        }
-        return real;
+        var relative = location.StartsWith("./", StringComparison.Ordinal) ? location[2..] : location;
+        var file = ConfinedPath.Resolve(folder, relative, out var refusal);
+        // Model and data may both be links into one folder of a download cache: then that folder is the model's.
+        if (file is null && ConfinedPath.FollowLinks(modelPath) is var realModel && realModel != modelPath
+            && ConfinedPath.FollowLinks(Path.GetFullPath(Path.Combine(folder, relative))) is var real && Path.GetDirectoryName(real) == Path.GetDirectoryName(realModel))
+            file = real;
+        if (file is null)
+            throw External(modelPath, tensor, $"points to '{location}', which may not be read: {refusal}");
+        return File.Exists(file) ? file : throw External(modelPath, tensor, $"points to '{location}', which does not exist beside the model");
     }
 
     private static QuantSdkException External(string modelPath, string tensor, string what) =>

@@ -9,5 +9,5 @@ internal sealed record OnnxModel(ModelProto Proto, string Path, IReadOnlyList<st
     public long Opset => Proto.OpsetImport.FirstOrDefault(o => o.Domain is "" or "ai.onnx")?.Version ?? 1;
 
     /// <summary>Bytes on disk: the .onnx file and its external data.</summary>
-    public long FileBytes => new FileInfo(Path).Length + ExternalFiles.Sum(f => new FileInfo(f).Length);
+    public long FileBytes => OnnxFile.Length(Path) + ExternalFiles.Sum(OnnxFile.Length);
 }

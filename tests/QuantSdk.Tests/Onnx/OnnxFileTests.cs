@@ -63,6 +63,25 @@ public sealed class OnnxFileTests
     }
 
     [TestMethod]
+    public void Links_into_one_folder_of_a_download_cache_are_followed_and_others_are_not()
+    {
+        using var folder = new TempFolder();
+        Directory.CreateDirectory(folder["blobs"]);
+        Directory.CreateDirectory(folder["snapshot"]);
+        Directory.CreateDirectory(folder["elsewhere"]);
+        var model = TestModels.Create([TestModels.Input("x", DataType.Float, 1, 1024)], ["y"], [Tensors.Vector("w", new float[1024])], Nodes.Create("Add", "a", ["x", "w"], ["y"]));
+        OnnxFile.Save(model, folder["blobs/1"], folder["blobs/m.data"]);
+        File.Move(folder["blobs/m.data"], folder["blobs/2"]);
+        File.CreateSymbolicLink(folder["snapshot/m.onnx"], folder["blobs/1"]);
+        File.CreateSymbolicLink(folder["snapshot/m.data"], folder["blobs/2"]);
+        Assert.HasCount(1024, OnnxFile.Load(folder["snapshot/m.onnx"]).Graph.Initializer[0].ToFloats());
+        File.Move(folder["blobs/2"], folder["elsewhere/2"]);
+        File.Delete(folder["snapshot/m.data"]);
+        File.CreateSymbolicLink(folder["snapshot/m.data"], folder["elsewhere/2"]);
+        Assert.AreEqual("QSDK1003", Assert.ThrowsExactly<QuantSdkException>(() => OnnxFile.Load(folder["snapshot/m.onnx"])).Code);
+    }
+
+    [TestMethod]
     public void Values_in_typed_fields_are_found_as_raw_data()
     {
         var typed = new TensorProto { Name = "w", DataType = (int)DataType.Float };
