@@ -8,9 +8,12 @@ namespace QuantSdk.Engines;
 /// <summary>Runs a model once, for its values; used where the rewriter needs to know what a piece of graph computes.</summary>
 internal static class OrtEvaluator
 {
-    /// <summary>The named outputs, or null where ONNX Runtime refuses the model or these inputs.</summary>
+    /// <summary>The named outputs, or null where ONNX Runtime refuses the model.</summary>
+    public static IReadOnlyList<TensorProto>? TryRun(ModelProto model, IReadOnlyList<string> outputs) => TryRun(model, [[]], outputs, null)?[0];
+
+    /// <summary>The named outputs for each set of inputs, or null where ONNX Runtime refuses the model or one of the sets.</summary>
     /// <param name="keepDataOf">Outputs whose data is wanted; of the others only type and dims. Null: all.</param>
-    public static IReadOnlyList<TensorProto>? TryRun(ModelProto model, IReadOnlyList<TensorProto> feeds, IReadOnlyList<string> outputs, IReadOnlySet<string>? keepDataOf = null)
+    public static IReadOnlyList<IReadOnlyList<TensorProto>>? TryRun(ModelProto model, IReadOnlyList<IReadOnlyList<TensorProto>> feeds, IReadOnlyList<string> outputs, IReadOnlySet<string>? keepDataOf)
     {
         var folder = Directory.CreateTempSubdirectory("quantsdk-");
         try
@@ -19,12 +22,7 @@ internal static class OrtEvaluator
             OnnxFile.Save(model, path, path + ".data");
             using var options = new SessionOptions { GraphOptimizationLevel = GraphOptimizationLevel.ORT_DISABLE_ALL, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
             using var session = new InferenceSession(path, options);
-            using var run = new RunOptions();
-            var values = feeds.Select(Value).ToArray();
-            using var results = session.Run(run, [.. feeds.Select(f => f.Name)], values, outputs);
-            foreach (var value in values)
-                value.Dispose();
-            return [.. outputs.Select((name, i) => Tensor(name, results[i], keepDataOf is null || keepDataOf.Contains(name)))];
+            return [.. feeds.Select(f => Run(session, f, outputs, keepDataOf))];
         }
         catch (OnnxRuntimeException)
         {
@@ -33,6 +31,22 @@ internal static class OrtEvaluator
         finally
         {
             folder.Delete(recursive: true);
+        }
+    }
+
+    private static IReadOnlyList<TensorProto> Run(InferenceSession session, IReadOnlyList<TensorProto> feeds, IReadOnlyList<string> outputs, IReadOnlySet<string>? keepDataOf)
+    {
+        using var options = new RunOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
+        var values = feeds.Select(Value).ToArray();
+        try
+        {
+            using var results = session.Run(options, [.. feeds.Select(f => f.Name)], values, outputs);
+            return [.. outputs.Select((name, i) => Tensor(name, results[i], keepDataOf is null || keepDataOf.Contains(name)))];
+        }
+        finally
+        {
+            foreach (var value in values)
+                value.Dispose();
         }
     }
 

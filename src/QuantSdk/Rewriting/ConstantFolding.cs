@@ -55,7 +55,7 @@ internal static class ConstantFolding
         part.Graph.Output.Add(frontier.Select(o => new ValueInfoProto { Name = o }));
         DeadCode.Remove(part.Graph);
         var inputBytes = part.Graph.Initializer.Sum(t => (long)t.RawData.Length);
-        var results = OrtEvaluator.TryRun(part, [], frontier);
+        var results = OrtEvaluator.TryRun(part, frontier);
         if (results is null)
             return;
         foreach (var result in results)

@@ -38,16 +38,14 @@ internal static class ShapeFolding
         var probes = new ModelProto(model);
         var returned = graph.Output.Select(o => o.Name).ToHashSet(StringComparer.Ordinal);
         probes.Graph.Output.Add(observed.Where(o => !returned.Contains(o)).Select(o => new ValueInfoProto { Name = o }));
+        var feeds = Sizes.Select(size => Feeds(view.Inputs, size)).ToArray();
+        if (OrtEvaluator.TryRun(probes, feeds, observed, keepDataOf: frontier) is not { } results)
+            return false;
         var runs = new List<Dictionary<string, TensorProto>>();
-        foreach (var size in Sizes)
+        for (var i = 0; i < feeds.Length; i++)
         {
-            var feeds = Feeds(view.Inputs, size);
-            if (OrtEvaluator.TryRun(probes, feeds, observed, keepDataOf: frontier) is not { } results)
-                return false;
-            var run = results.ToDictionary(r => r.Name, StringComparer.Ordinal);
-            foreach (var feed in feeds)
-                run.TryAdd(feed.Name, feed);
-            foreach (var tensor in graph.Initializer)
+            var run = results[i].ToDictionary(r => r.Name, StringComparer.Ordinal);
+            foreach (var tensor in feeds[i].Concat(graph.Initializer))
                 run.TryAdd(tensor.Name, tensor);
             runs.Add(run);
         }
