@@ -12,6 +12,15 @@ internal static class ShapeFolding
 {
     private const int MaxBytes = 64 * 1024;
 
+    /// <summary>
+    /// Operators that can give one result for every size tried and another beyond: n / 64 is 0 for all small n. What they make of
+    /// something that varies is never folded, even where it stood still.
+    /// </summary>
+    private static readonly HashSet<string> Thresholds =
+    [
+        "Div", "Mod", "Min", "Max", "Clip", "Relu", "Sign", "Floor", "Ceil", "Round", "BitShift", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal", "ArgMax", "ArgMin", "ReduceMin", "ReduceMax", "TopK", "NonZero",
+    ];
+
     /// <summary>Sizes for the dynamic dimensions, one set a run; distinct and coprime, so that no product or sum of them stands still.</summary>
     private static readonly long[] Sizes = [2, 3, 5];
 
@@ -23,7 +32,7 @@ internal static class ShapeFolding
         // A sequence, a string or an input of unknown rank cannot be fed.
         if (view.Inputs.Any(i => i.Type?.TensorType?.Shape is null || i.Type.TensorType.ElemType == (int)TensorProto.Types.DataType.String))
             return false;
-        var (values, shapes) = DataDependent(view);
+        var (values, shapes) = Dependent(view, view.Inputs.Select(i => i.Name));
         var constants = graph.Initializer.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
         bool FromShapes(string tensor) => tensor.Length > 0 && !values.Contains(tensor) && !shapes.Contains(tensor) && !constants.Contains(tensor) && view.Producer(tensor) is not null;
 
@@ -32,14 +41,16 @@ internal static class ShapeFolding
             frontier.UnionWith(node.Input.Where(FromShapes));
         if (frontier.Count == 0)
             return true;
+        var thresholds = graph.Node.Where(n => Thresholds.Contains(n.OpType) && n.Output.Any(FromShapes)).ToArray();
+        var compared = thresholds.SelectMany(n => n.Input).Where(FromShapes).ToHashSet(StringComparer.Ordinal);
         var reshapes = graph.Node.Where(n => n.Is("Reshape") && frontier.Contains(n.Input[1]) && n.Int("allowzero", 0) == 0).ToArray();
-        var observed = frontier.Concat(reshapes.Select(r => r.Input[0])).Where(t => view.Initializer(t) is null && !view.Inputs.Any(i => i.Name == t)).Distinct(StringComparer.Ordinal).ToArray();
+        var observed = frontier.Concat(compared).Concat(reshapes.Select(r => r.Input[0])).Where(t => view.Initializer(t) is null && !view.Inputs.Any(i => i.Name == t)).Distinct(StringComparer.Ordinal).ToArray();
 
         var probes = new ModelProto(model);
         var returned = graph.Output.Select(o => o.Name).ToHashSet(StringComparer.Ordinal);
         probes.Graph.Output.Add(observed.Where(o => !returned.Contains(o)).Select(o => new ValueInfoProto { Name = o }));
         var feeds = Sizes.Select(size => Feeds(view.Inputs, size)).ToArray();
-        if (OrtEvaluator.TryRun(probes, feeds, observed, keepDataOf: frontier) is not { } results)
+        if (OrtEvaluator.TryRun(probes, feeds, observed, keepDataOf: frontier.Union(compared).ToHashSet(StringComparer.Ordinal)) is not { } results)
             return false;
         var runs = new List<Dictionary<string, TensorProto>>();
         for (var i = 0; i < feeds.Length; i++)
@@ -50,11 +61,17 @@ internal static class ShapeFolding
             runs.Add(run);
         }
 
+        var (untrustedValues, untrustedShapes) = Dependent(view, thresholds.Where(n => !IsSafe(n)).SelectMany(n => n.Output));
+        var untrusted = untrustedValues.Union(untrustedShapes).ToHashSet(StringComparer.Ordinal);
+
+        // Nothing that is compared varies, or a size is compared with a negative number, as exporters do before Expand: sizes are not negative.
+        bool IsSafe(NodeProto node) => node.Input.Where(compared.Contains).All(i => Same(runs, i)) || (node.OpType == "Equal" && node.Input.Any(i => runs.All(r => IsNegative(r.GetValueOrDefault(i)))));
+
         // Reshape targets first: one that varies may still be written with 0 (copy) and −1 (the rest).
         var added = new Dictionary<string, TensorProto>(StringComparer.Ordinal);
         foreach (var reshape in reshapes)
         {
-            if (!Same(runs, reshape.Input[1]) && Target(runs, reshape) is { } target)
+            if (!untrusted.Contains(reshape.Input[1]) && !Same(runs, reshape.Input[1]) && Target(runs, reshape) is { } target)
             {
                 var name = reshape.Output[0] + "_shape";
                 added[name] = Tensors.Vector(name, target);
@@ -63,7 +80,7 @@ internal static class ShapeFolding
         }
         foreach (var tensor in frontier)
         {
-            if (!Same(runs, tensor) || runs[0][tensor].RawData.Length > MaxBytes)
+            if (untrusted.Contains(tensor) || !Same(runs, tensor) || runs[0][tensor].RawData.Length > MaxBytes)
                 continue;
             var name = tensor + "_folded";
             var constant = runs[0][tensor].Clone();
@@ -82,10 +99,12 @@ internal static class ShapeFolding
         return true;
     }
 
-    /// <summary>Tensors whose value depends on values fed, and tensors whose shape does.</summary>
-    private static (HashSet<string> Values, HashSet<string> Shapes) DataDependent(GraphView view)
+    private static bool IsNegative(TensorProto? tensor) => tensor is { DataType: (int)TensorProto.Types.DataType.Int64 } && tensor.RawData.Length > 0 && tensor.ToInt64s().All(v => v < 0);
+
+    /// <summary>Tensors whose value depends on the values of <paramref name="sources"/>, and tensors whose shape does.</summary>
+    private static (HashSet<string> Values, HashSet<string> Shapes) Dependent(GraphView view, IEnumerable<string> sources)
     {
-        var values = view.Inputs.Select(i => i.Name).ToHashSet(StringComparer.Ordinal);
+        var values = sources.ToHashSet(StringComparer.Ordinal);
         var shapes = new HashSet<string>(StringComparer.Ordinal);
         foreach (var node in view.Graph.Node)
         {

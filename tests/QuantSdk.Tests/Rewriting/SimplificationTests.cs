@@ -69,6 +69,27 @@ public sealed class SimplificationTests
     }
 
     [TestMethod]
+    public void What_only_changes_beyond_the_sizes_tried_is_never_folded()
+    {
+        // n / 64 is 0 at every size that is tried, and 2 at 128; the second output takes the way over a shape.
+        var shape = new TensorShapeProto();
+        shape.Dim.Add(new TensorShapeProto.Types.Dimension { DimParam = "n" });
+        var x = TestModels.Input("x", DataType.Float, 1);
+        x.Type.TensorType.Shape = shape;
+        var model = TestModels.Create([x], ["y", "z"], [Tensors.Vector("window", 64L)],
+            Nodes.Create("Shape", "shape", ["x"], ["n"]), Nodes.Create("Div", "div", ["n", "window"], ["windows"]), Nodes.Create("Cast", "cast", ["windows"], ["f"]).With("to", 1L), Nodes.Create("Mul", "mul", ["x", "f"], ["y"]),
+            Nodes.Create("ConstantOfShape", "fill", ["windows"], ["filled"]), Nodes.Create("Shape", "shape2", ["filled"], ["m"]), Nodes.Create("Cast", "cast2", ["m"], ["g"]).With("to", 1L), Nodes.Create("Mul", "mul2", ["x", "g"], ["z"]));
+        using var folder = new TempFolder();
+        OnnxFile.Save(Simplification.Simplify(TestModels.Reload(model, folder)).Proto, folder["s.onnx"], folder["s.data"]);
+        using var session = ModelSession.Open(folder["s.onnx"], new SessionSettings());
+        using var binding = session.Bind(new Dictionary<string, long[]> { ["x"] = [128] });
+        binding.Input<float>("x").Fill(1.5f);
+        binding.Run();
+        Assert.AreEqual(3f, binding.Output<float>("y")[0]);
+        Assert.AreEqual(3f, binding.Output<float>("z")[0]);
+    }
+
+    [TestMethod]
     public void Nodes_without_a_name_or_with_another_ones_get_their_own()
     {
         var model = TestModels.Create([TestModels.Input("x", DataType.Float, -1, 4)], ["c"], [],
