@@ -5,7 +5,7 @@ using QuantSdk.Planning;
 namespace QuantSdk.Rewriting;
 
 /// <summary>
-/// The form ONNX Runtime's CPU provider runs in int8 (facts/onnxruntime_csharp_measured.md §3, §4): u8 activations with their own
+/// The form ONNX Runtime's CPU provider runs in int8: u8 activations with their own
 /// zero point, s8 per-channel weights, Q/DQ on the input and the output of Conv, on the input alone of linear layers, int32 bias for
 /// Gemm, float bias elsewhere.
 /// </summary>

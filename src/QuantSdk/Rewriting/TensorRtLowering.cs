@@ -6,7 +6,7 @@ namespace QuantSdk.Rewriting;
 
 /// <summary>
 /// The form TensorRT fuses: signed, symmetric, explicit zero points and axes; Q/DQ on the inputs of convolutions and linear layers;
-/// float bias; no Q/DQ on outputs (facts/trtexec_triton_ortcontext.md §5).
+/// float bias; no Q/DQ on outputs (TensorRT's documentation, "Working with quantized types").
 /// </summary>
 internal static class TensorRtLowering
 {
