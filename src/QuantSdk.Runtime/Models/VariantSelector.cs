@@ -16,10 +16,15 @@ internal static class VariantSelector
                 continue;
             }
             var optimised = Accept(variant.Optimised, onnxRuntime, cpuFeatures, reasons);
+            if (optimised is null && variant.Optimised is not null && variant.Files.All(f => f.Path != variant.Model))
+            {
+                reasons.Add("the portable graph was left out of the build (Portable=false)");
+                continue;
+            }
             return (variant, new ModelSelection(Cpu, CpuProvider, optimised?.Model ?? variant.Model, optimised is not null, reasons.AsReadOnly()));
         }
         throw new QuantSdkException("QSDK7008",
-            $"'{file}': no variant of '{manifest.Name}' can run here. {(reasons.Count == 0 ? "It has none" : string.Join("; ", reasons))}. Build the model with Targets=cpu.", file);
+            $"'{file}': no variant of '{manifest.Name}' can run here. {(reasons.Count == 0 ? "It has none" : string.Join("; ", reasons))}. Build the model with Targets=cpu, on a machine like this one or with its portable graph.", file);
     }
 
     private static OptimisedModel? Accept(OptimisedModel? optimised, string onnxRuntime, string cpuFeatures, List<string> reasons)

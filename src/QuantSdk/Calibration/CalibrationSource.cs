@@ -11,9 +11,6 @@ internal delegate int BatchPolicy(Feed feed, OwnShapes? shapes);
 /// <summary>Where batches of inputs come from: rows of files, or a diffusion loop over a float model.</summary>
 internal abstract class CalibrationSource
 {
-    /// <summary>Rows that one pass shows to an observer.</summary>
-    public abstract long Rows { get; }
-
     /// <summary>Runs a session over everything.</summary>
     /// <param name="seen">Called after each batch with the binding, whose inputs and outputs can be read, and its rows.</param>
     /// <param name="progress">Called with (done, total).</param>

@@ -22,7 +22,9 @@ internal sealed record Feed(IReadOnlyDictionary<string, FeedInput> Inputs, int R
                 throw new QuantSdkException("QSDK2001", $"Calibration data for the input '{port.Name}' is missing. '{model}' wants {Wanted(ports)}; given: {(data.Count == 0 ? "nothing" : string.Join(", ", data.Values))}.", model);
         }
         var arrays = ports.ToDictionary(p => p.Name, p => LosslessCast.To(data[p.Name], (DataType)p.Type.Element, p.Name), StringComparer.Ordinal);
-        var rows = (int)ports.Where(p => !IsWhole(p, arrays[p.Name])).Select(p => arrays[p.Name].Rows).DefaultIfEmpty(1).Max();
+        var rows = (int)ports.Where(p => !IsWhole(p, arrays[p.Name])).Select(p => arrays[p.Name].Rows)
+            // A model without dynamic dimensions, given one batch: its first input counts the rows.
+            .DefaultIfEmpty(ports.Count > 0 && ports[0].Shape.Length > 0 ? arrays[ports[0].Name].Rows : 1).Max();
         int? batch = null;
         var inputs = new Dictionary<string, FeedInput>(StringComparer.Ordinal);
         foreach (var port in ports)

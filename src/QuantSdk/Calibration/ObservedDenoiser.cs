@@ -2,12 +2,8 @@ using QuantSdk.Runtime;
 
 namespace QuantSdk.Calibration;
 
-/// <summary>What a calibration loop sees of one batch of one step.</summary>
-/// <param name="Row">First row of the batch within the loop's rows.</param>
-internal sealed record DenoiserBatch(ModelBinding Binding, int Step, float Timestep, int Row, int Rows);
-
 /// <summary>A float model inside a diffusion loop, its rows run in batches of a bounded size, each shown to an observer.</summary>
-internal sealed class ObservedDenoiser(ModelSession session, DiffusionRoles roles, BatchPolicy batch, Action<DenoiserBatch> observe) : IDenoiser
+internal sealed class ObservedDenoiser(ModelSession session, DiffusionRoles roles, BatchPolicy batch, Action<ModelBinding, int> observe) : IDenoiser
 {
     public IDenoiserRun Begin(IReadOnlyList<long> sampleShape, IReadOnlyDictionary<string, ModelTensor> conditioning)
     {
@@ -54,7 +50,7 @@ internal sealed class ObservedDenoiser(ModelSession session, DiffusionRoles role
                     if (_prediction.Length != length * _feed.Rows)
                         _prediction = new float[length * _feed.Rows];
                     output.CopyTo(_prediction.AsSpan(start * length));
-                    _owner.Observe(new DenoiserBatch(binding, step, timestep, start, count));
+                    _owner.Observe(binding, count);
                 }, cancellationToken);
             return _prediction;
         }
@@ -75,5 +71,5 @@ internal sealed class ObservedDenoiser(ModelSession session, DiffusionRoles role
 
     private int BatchOf(Feed feed, OwnShapes shapes) => batch(feed, shapes);
 
-    private void Observe(DenoiserBatch seen) => observe(seen);
+    private void Observe(ModelBinding binding, int rows) => observe(binding, rows);
 }

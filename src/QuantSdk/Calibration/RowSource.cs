@@ -5,8 +5,6 @@ namespace QuantSdk.Calibration;
 /// <summary>Rows fed as they are.</summary>
 internal sealed class RowSource(Feed feed) : CalibrationSource
 {
-    public override long Rows => feed.Rows;
-
     public override void Run(ModelSession session, BatchPolicy batch, Action<ModelBinding, int> seen, Action<int, int>? progress, CancellationToken cancellationToken)
     {
         using var runner = new RowRunner(session, batch(feed, null));

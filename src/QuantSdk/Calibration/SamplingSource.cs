@@ -9,11 +9,9 @@ namespace QuantSdk.Calibration;
 /// <param name="rows">Samples made; the batch is twice that with guidance.</param>
 internal sealed class SamplingSource(Sampler sampler, DiffusionRoles roles, Conditioning conditioning, IReadOnlyList<long> sampleShape, int rows, int steps, float guidanceScale, long seed) : CalibrationSource
 {
-    public override long Rows => (long)rows * (guidanceScale == 1 ? 1 : 2) * steps;
-
     public override void Run(ModelSession session, BatchPolicy batch, Action<ModelBinding, int> seen, Action<int, int>? progress, CancellationToken cancellationToken)
     {
-        var denoiser = new ObservedDenoiser(session, roles, batch, b => seen(b.Binding, b.Rows));
+        var denoiser = new ObservedDenoiser(session, roles, batch, seen);
         var pipeline = new DiffusionPipeline(denoiser, sampler);
         var rowLength = (int)sampleShape.Aggregate(1L, (a, b) => a * b);
         var noise = new float[rows * rowLength];

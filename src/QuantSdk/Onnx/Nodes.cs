@@ -28,12 +28,6 @@ internal static class Nodes
         return node;
     }
 
-    public static NodeProto With(this NodeProto node, string attribute, string value)
-    {
-        node.Attribute.Add(new AttributeProto { Name = attribute, Type = AttributeType.String, S = ByteString.CopyFromUtf8(value) });
-        return node;
-    }
-
     public static NodeProto With(this NodeProto node, string attribute, params ReadOnlySpan<long> values)
     {
         var proto = new AttributeProto { Name = attribute, Type = AttributeType.Ints };
@@ -56,8 +50,6 @@ internal static class Nodes
     public static long Int(this NodeProto node, string name, long fallback) => node.Attribute(name) is { } a ? a.I : fallback;
 
     public static float Float(this NodeProto node, string name, float fallback) => node.Attribute(name) is { } a ? a.F : fallback;
-
-    public static long[]? Ints(this NodeProto node, string name) => node.Attribute(name) is { } a ? [.. a.Ints] : null;
 
     /// <summary>True for an operator of the standard domain.</summary>
     public static bool Is(this NodeProto node, string opType) => node.OpType == opType && node.Domain is "" or "ai.onnx";

@@ -2,7 +2,7 @@ using QuantSdk.Onnx;
 
 namespace QuantSdk.Rewriting;
 
-/// <summary>Removes nodes that return their input: Identity, inference Dropout, Cast to the type it already has is left to the runtime.</summary>
+/// <summary>Removes nodes that return their input: Identity and inference Dropout.</summary>
 internal static class Identities
 {
     public static void Remove(GraphProto graph)

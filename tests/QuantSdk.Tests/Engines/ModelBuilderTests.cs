@@ -1,6 +1,9 @@
 using System.Text.Json;
 using QuantSdk.Engines;
+using QuantSdk.Onnx;
 using QuantSdk.Runtime;
+using QuantSdk.Tests.Onnx;
+using static QuantSdk.Onnx.TensorProto.Types;
 
 namespace QuantSdk.Tests.Engines;
 
@@ -58,6 +61,40 @@ public sealed class ModelBuilderTests
             Assert.AreEqual(a[i], b[i], 1e-3);
 
         float[] Logits(QuantizedModel model) => model.Run(new Dictionary<string, ModelTensor> { ["image"] = image })["logits"].AsSpan<float>().ToArray();
+    }
+
+    [TestMethod]
+    public void Without_the_portable_graph_another_CPU_is_told_why_and_without_the_prepacked_one_everything_loads()
+    {
+        using var folder = new TempFolder();
+        ModelBuilder.Build(Request(folder, "digits_cnn.onnx", new() { ["CalibrationData"] = "digits_calib.npz", ["Portable"] = "false" }), new SilentLog(), default);
+        Assert.IsFalse(File.Exists(Path.Combine(folder["engine"], "cpu", "model.onnx")));
+        QuantizedModel.Load(folder["engine"]).Dispose();
+        var error = Assert.ThrowsExactly<QuantSdkException>(() => QuantizedModel.Load(folder["engine"], new QuantizedModelOptions { CpuFeatures = "x64:forged" }));
+        Assert.AreEqual("QSDK7008", error.Code);
+        StringAssert.Contains(error.Message, "Portable=false");
+
+        ModelBuilder.Build(Request(folder, "digits_cnn.onnx", new() { ["CalibrationData"] = "digits_calib.npz", ["Prepacked"] = "false" }), new SilentLog(), default);
+        Assert.IsFalse(File.Exists(Path.Combine(folder["engine"], "cpu", "model.optimised.onnx")));
+        using var portable = QuantizedModel.Load(folder["engine"]);
+        Assert.IsFalse(portable.Selection.Optimised);
+    }
+
+    [TestMethod]
+    public void A_model_of_fixed_size_builds_on_random_data_with_a_warning()
+    {
+        using var folder = new TempFolder();
+        var model = TestModels.Create([TestModels.Input("x", DataType.Float, 2, 32)], ["y"],
+            [.. Enumerable.Range(0, 3).Select(i => Tensors.Create($"w{i}", TestModels.Random(32 * 32, i), 32, 32))],
+            Nodes.Create("MatMul", "first", ["x", "w0"], ["a"]), Nodes.Create("Sigmoid", "s1", ["a"], ["b"]), Nodes.Create("MatMul", "middle", ["b", "w1"], ["c"]), Nodes.Create("Sigmoid", "s2", ["c"], ["d"]), Nodes.Create("MatMul", "last", ["d", "w2"], ["y"]));
+        TestModels.Reload(model, folder);
+        var log = new SilentLog();
+        var request = Request(folder, "digits_cnn.onnx", new() { ["CalibrationData"] = "random" }) with { Model = folder["model.onnx"] };
+        var result = ModelBuilder.Build(request, log, default);
+        CollectionAssert.AreEqual(new[] { "QSDK2005", "QSDK2006" }, log.Warnings.Select(w => w.Code).ToArray(), "random, and one batch to calibrate and judge on");
+        Assert.AreEqual("middle", result.Plan!.Layers.Single().Node);
+        Assert.AreEqual(32 * 32, result.Plan.Layers.Single().Macs, "multiply-adds of one row");
+        Assert.IsGreaterThan(25, result.Manifest.Quality[0].SqnrDb);
     }
 
     [TestMethod]
