@@ -8,18 +8,19 @@ internal sealed class ChildBuild : IDisposable
 {
     // The rest, above all MSBuild* and DOTNET_*, tells of the build that runs the tests.
     private static readonly string[] s_inherited = ["HOME", "PATH", "TMPDIR", "TEMP", "TMP", "DOTNET_ROOT", "DOTNET_CLI_HOME", "SystemRoot", "USERPROFILE", "LOCALAPPDATA", "APPDATA", "ProgramFiles", "LANG"];
-    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(180);
     private static int s_count;
 
     private readonly Process _process;
     private readonly string _log;
-    private readonly Task<string> _output;
+    private readonly List<string> _output = [];
+    private readonly Task _reading;
 
     private ChildBuild(Process process, string log)
     {
         _process = process;
         _log = log;
-        _output = Task.Run(async () => string.Concat(await Task.WhenAll(process.StandardOutput.ReadToEndAsync(), process.StandardError.ReadToEndAsync())));
+        _reading = Task.WhenAll(Task.Run(() => Read(process.StandardOutput)), Task.Run(() => Read(process.StandardError)));
     }
 
     public static ChildBuild Start(string directory, params IEnumerable<string> arguments)
@@ -53,7 +54,35 @@ internal sealed class ChildBuild : IDisposable
     {
         if (_process.WaitForExit(s_patience)) return;
         _process.Kill(entireProcessTree: true);
-        throw new TimeoutException($"dotnet did not end within {s_patience}. It wrote: {_output.GetAwaiter().GetResult()}");
+        _reading.Wait(s_patience);
+        throw new TimeoutException($"dotnet did not end within {s_patience}. It wrote: {string.Join('\n', Output())}");
+    }
+
+    /// <summary>Waits until the running build has written a line, however slow the machine is.</summary>
+    public void WaitForLine(Func<string, bool> wanted)
+    {
+        var started = Stopwatch.GetTimestamp();
+        while (!Output().Any(wanted))
+        {
+            if (_process.HasExited || Stopwatch.GetElapsedTime(started) > s_patience)
+                throw new TimeoutException($"The line did not come. dotnet wrote: {string.Join('\n', Output())}");
+            Thread.Sleep(20);
+        }
+    }
+
+    private void Read(StreamReader reader)
+    {
+        while (reader.ReadLine() is { } line)
+        {
+            lock (_output)
+                _output.Add(line);
+        }
+    }
+
+    private string[] Output()
+    {
+        lock (_output)
+            return [.. _output];
     }
 
     /// <summary>What Ctrl+C sends.</summary>

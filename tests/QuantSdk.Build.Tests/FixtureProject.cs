@@ -88,7 +88,7 @@ internal sealed class FixtureProject : IDisposable
     /// <summary>Waits until a tool works on the model, and gives its process id.</summary>
     public int WaitForTool(string model)
     {
-        var until = DateTime.UtcNow.AddSeconds(60);
+        var until = DateTime.UtcNow.AddSeconds(180);
         while (RunLines(model).Length == 0)
         {
             if (DateTime.UtcNow > until) throw new TimeoutException($"No tool was started for {model}.");

@@ -6,8 +6,11 @@ namespace QuantSdk.Planning;
 /// <param name="Amax">Half the width of the symmetric range.</param>
 internal sealed record TensorPlan(string Tensor, string Format, float Low, float High, float Amax);
 
-/// <summary>A weight in 8 bits, one symmetric scale a channel of <paramref name="Axis"/>.</summary>
-internal sealed record WeightPlan(string Tensor, string Format, int Axis);
+/// <summary>A weight in few bits.</summary>
+/// <param name="Axis">Axis of the output channels.</param>
+/// <param name="BlockSize">Elements along the other axis of a matrix that share a scale; 0: one scale an output channel.</param>
+/// <param name="ZeroPoint">True for integer codes with a zero point for each scale.</param>
+internal sealed record WeightPlan(string Tensor, string Format, int Axis, int BlockSize = 0, bool ZeroPoint = false);
 
 /// <summary>One node in 8 bits.</summary>
 /// <param name="Output">Range of the output; only convolutions need one, and only where the target quantises outputs.</param>

@@ -8,8 +8,23 @@ internal sealed record Recipe
     /// <summary>Folder under models/.</summary>
     public required string Name { get; init; }
 
-    /// <summary>int8 or none.</summary>
+    /// <summary>What was asked for in one word: a format, auto or none. <see cref="Weights"/> and <see cref="Activations"/> are what it means.</summary>
     public string Precision { get; init; } = "int8";
+
+    /// <summary>Format of weights: int8, fp8, fp8-e5m2, int4, int2, nf4, mxfp8, nvfp4 or float.</summary>
+    public string Weights { get; init; } = "int8";
+
+    /// <summary>Format of what the weights are multiplied with: int8, int8-dynamic, fp8, fp8-e5m2, mxfp8, nvfp4 or float.</summary>
+    public string Activations { get; init; } = "int8";
+
+    /// <summary>Weights of one scale along the reduction axis of linear layers; 0: one scale an output channel. Null: by format.</summary>
+    public int? BlockSize { get; init; }
+
+    /// <summary>int4 and int2 weights with a zero point for each scale.</summary>
+    public bool WeightZeroPoint { get; init; }
+
+    /// <summary>nearest, or error: rounding that minimises the layer's output error ΔwᵀHΔw; auto: error below 8 bits.</summary>
+    public string Rounding { get; init; } = "auto";
 
     /// <summary>Files, as given; relative to the project.</summary>
     public IReadOnlyList<string> CalibrationData { get; init; } = [];
@@ -35,11 +50,41 @@ internal sealed record Recipe
 
     public float TimestepScale { get; init; } = 1;
 
-    /// <summary>max, percentile, entropy or mse.</summary>
+    /// <summary>max, ema, percentile, entropy, mse or timestep.</summary>
     public string Calibrator { get; init; } = "mse";
 
     /// <summary>In (50, 100]; read by the percentile calibrator.</summary>
     public double Percentile { get; init; } = 99.99;
+
+    /// <summary>Share of the old range that an ema keeps at each batch, in [0, 1).</summary>
+    public double Momentum { get; init; } = 0.9;
+
+    /// <summary>Timesteps that the timestep calibrator looks at: `all`, or a closed range of timestep values `LOW-HIGH`.</summary>
+    public string Timesteps { get; init; } = "all";
+
+    /// <summary>How the timestep calibrator makes one range of many: min-mean, min-max, mean-max or global-min.</summary>
+    public string Collect { get; init; } = "min-mean";
+
+    /// <summary>Rows run at once while calibrating, what ema and min-mean average over; null: as memory allows.</summary>
+    public int? CalibrationBatch { get; init; }
+
+    /// <summary>off, auto (α searched for each layer) or one α in [0, 1].</summary>
+    public string SmoothQuant { get; init; } = "auto";
+
+    /// <summary>Convolutions behind a Concat of a skip connection get one scale a branch.</summary>
+    public bool ConcatSplit { get; init; } = true;
+
+    /// <summary>Biases take up the mean error that quantising makes.</summary>
+    public bool BiasCorrection { get; init; } = true;
+
+    /// <summary>1 convolutions, 2 + feed-forward, 2.5 + Q/K/V, 3 + every linear layer, 4 + attention products.</summary>
+    public double Level { get; init; } = 3;
+
+    /// <summary>speed: layers that do not pay on the cpu stay in float. size: they do not.</summary>
+    public string OptimizeFor { get; init; } = "speed";
+
+    /// <summary>A NAME.costs.json that `quantsdk tune` has measured; null: the table shipped with the tool.</summary>
+    public string? Costs { get; init; }
 
     public IReadOnlyList<string> ExcludeModules { get; init; } = [];
 
@@ -58,4 +103,7 @@ internal sealed record Recipe
     public double? MinSqnr { get; init; }
 
     public double? MinCosine { get; init; }
+
+    /// <summary>Megabytes (10⁶ bytes) that the engine may have; null: no gate.</summary>
+    public double? MaxSize { get; init; }
 }

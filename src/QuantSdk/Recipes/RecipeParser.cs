@@ -10,15 +10,15 @@ internal static class RecipeParser
     /// <summary>Metadata of design.md §4 that this version does not build yet: said, not ignored.</summary>
     private static readonly string[] Later =
     [
-        "Weights", "Activations", "SampleAxis", "BlockSize", "PerChannel", "Momentum", "Timesteps", "Collect", "SmoothQuant", "Level", "HighPrecision",
-        "Shapes", "MinShapes", "OptShapes", "MaxShapes", "Cache", "MinSpeedup", "MaxSize", "OnGateFailure",
+        "SampleAxis", "PerChannel", "HighPrecision", "Shapes", "MinShapes", "OptShapes", "MaxShapes", "Cache", "MinSpeedup", "OnGateFailure",
     ];
 
     /// <summary>Every metadata that is read.</summary>
     public static IReadOnlyList<string> Known { get; } =
     [
-        "Name", "Precision", "CalibrationData", "ValidationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput",
-        "TimestepScale", "Calibrator", "Percentile", "ExcludeModules", "Only", "Targets", "Portable", "Prepacked", "MinSqnr", "MinCosine",
+        "Name", "Precision", "Weights", "Activations", "BlockSize", "WeightZeroPoint", "Rounding", "CalibrationData", "ValidationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput",
+        "TimestepScale", "Calibrator", "Percentile", "Momentum", "Timesteps", "Collect", "CalibrationBatch", "SmoothQuant", "ConcatSplit", "BiasCorrection", "Level",
+        "OptimizeFor", "Costs", "ExcludeModules", "Only", "Targets", "Portable", "Prepacked", "MinSqnr", "MinCosine", "MaxSize",
     ];
 
     /// <exception cref="QuantSdkException">QSDK1020 (value), QSDK1021 (not built yet), QSDK1022 (unknown name).</exception>
@@ -36,9 +36,16 @@ internal static class RecipeParser
             values[key] = value.Trim();
         }
         var defaults = new Recipe { Name = name };
+        var precision = OneOf("Precision", defaults.Precision, Formats.OfPrecision);
+        var (weights, activations) = Formats.Of(precision);
         var recipe = defaults with
         {
-            Precision = OneOf("Precision", defaults.Precision, ["int8", "none"]),
+            Precision = precision,
+            Weights = OneOf("Weights", weights, Formats.OfWeights),
+            Activations = OneOf("Activations", activations, Formats.OfActivations),
+            BlockSize = values.ContainsKey("BlockSize") ? (int)Number("BlockSize", 0, 0, 1 << 20, whole: true) : null,
+            WeightZeroPoint = Flag("WeightZeroPoint", defaults.WeightZeroPoint),
+            Rounding = OneOf("Rounding", defaults.Rounding, ["auto", "nearest", "error"]),
             CalibrationData = List("CalibrationData"),
             ValidationData = List("ValidationData"),
             Scheduler = values.GetValueOrDefault("Scheduler"),
@@ -51,13 +58,24 @@ internal static class RecipeParser
             TimestepScale = (float)Number("TimestepScale", defaults.TimestepScale, 1e-9, 1e9),
             Calibrator = OneOf("Calibrator", defaults.Calibrator, RangeEstimator.Names),
             Percentile = Number("Percentile", defaults.Percentile, 50, 100),
+            Momentum = Number("Momentum", defaults.Momentum, 0, 0.9999),
+            Timesteps = values.GetValueOrDefault("Timesteps") ?? defaults.Timesteps,
+            Collect = OneOf("Collect", defaults.Collect, ["min-mean", "min-max", "mean-max", "global-min"]),
+            CalibrationBatch = values.ContainsKey("CalibrationBatch") ? (int)Number("CalibrationBatch", 0, 1, 1 << 20, whole: true) : null,
+            SmoothQuant = SmoothQuantValue(),
+            ConcatSplit = Flag("ConcatSplit", defaults.ConcatSplit),
+            BiasCorrection = Flag("BiasCorrection", defaults.BiasCorrection),
+            Level = double.Parse(OneOf("Level", "3", ["1", "2", "2.5", "3", "4"]), CultureInfo.InvariantCulture),
+            OptimizeFor = OneOf("OptimizeFor", defaults.OptimizeFor, ["speed", "size"]),
+            Costs = values.GetValueOrDefault("Costs"),
             ExcludeModules = List("ExcludeModules"),
             Only = List("Only"),
             Targets = TargetList(),
-            Portable = Flag("Portable"),
-            Prepacked = Flag("Prepacked"),
+            Portable = Flag("Portable", defaults.Portable),
+            Prepacked = Flag("Prepacked", defaults.Prepacked),
             MinSqnr = values.ContainsKey("MinSqnr") ? Number("MinSqnr", 0, -100, 1000) : null,
             MinCosine = values.ContainsKey("MinCosine") ? Number("MinCosine", 0, -1, 1) : null,
+            MaxSize = values.ContainsKey("MaxSize") ? Number("MaxSize", 0, 0, 1e9) : null,
         };
         if (!recipe.Portable && !recipe.Prepacked)
             throw new QuantSdkException("QSDK1020", $"{name}: Portable=false and Prepacked=false leave nothing to ship. Drop one of them.");
@@ -91,7 +109,14 @@ internal static class RecipeParser
             return number;
         }
 
-        bool Flag(string key) => OneOf(key, "true", ["true", "false"]) == "true";
+        bool Flag(string key, bool fallback) => OneOf(key, fallback ? "true" : "false", ["true", "false"]) == "true";
+
+        string SmoothQuantValue()
+        {
+            if (!values.TryGetValue("SmoothQuant", out var text))
+                return defaults.SmoothQuant;
+            return text.ToLowerInvariant() is var word and ("off" or "auto") ? word : Number("SmoothQuant", 0, 0, 1).ToString(CultureInfo.InvariantCulture);
+        }
 
         IReadOnlyList<string> TargetList()
         {
