@@ -43,8 +43,8 @@ internal sealed class ModelBuilder
         if (recipe.Precision != "none")
         {
             var conditioner = _request.ConditionedBy is null ? null : Load(_request.ConditionedBy);
-            (inputs, var placement, calibration) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
-            plan = Phase("Quantize", () => Planner.Make(model, placement, calibration));
+            (inputs, var placement, calibration, var samples) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
+            plan = Phase("Quantize", () => Planner.Make(model, placement, calibration, recipe, samples));
         }
         Phase("Quantize", () => Lower(recipe, model, plan, folder));
         var (variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder));
