@@ -1,5 +1,6 @@
 using QuantSdk.Engines;
 using QuantSdk.Onnx;
+using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
 using QuantSdk.Rewriting;
@@ -16,7 +17,7 @@ internal sealed record FloatModel(BuildRequest Request, Recipe Recipe, OnnxModel
         var original = OnnxFile.Load(request.Model);
         var roles = Planning.Roles.Find(original, recipe);
         log.Phase("Calibrate");
-        return new FloatModel(request, recipe, original, Simplification.Simplify(original), roles, ModelSession.Open(original.Path, new SessionSettings { Threads = request.Threads }));
+        return new FloatModel(request, recipe, original, Simplification.Simplify(Intake.Prepare(original, recipe)), roles, ModelSession.Open(original.Path, new SessionSettings { Threads = request.Threads }));
     }
 
     /// <summary>The model of ConditionedBy, or null.</summary>

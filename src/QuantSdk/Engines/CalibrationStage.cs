@@ -2,7 +2,6 @@ using QuantSdk.Calibration;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
-using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Engines;
@@ -21,8 +20,6 @@ internal static class CalibrationStage
     public static CalibratedModel Run(
         BuildRequest request, Recipe recipe, OnnxModel model, DiffusionRoles? roles, ModelSession reference, OnnxModel? conditioner, string scratch, IBuildLog log, CancellationToken cancellation)
     {
-        // Before the model is run for minutes.
-        QdqWriter.CheckOpset(model);
         using var conditioning = conditioner is null ? null : ModelSession.Open(conditioner.Path, new SessionSettings { Threads = request.Threads });
         var inputs = CalibrationInputs.Read(request, recipe, reference.Inputs, roles, conditioning, log);
         var placement = Placement.Decide(model, recipe, roles);

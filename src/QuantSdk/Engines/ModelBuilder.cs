@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using System.Text;
 using QuantSdk.Calibration;
 using QuantSdk.Onnx;
+using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Planning;
 using QuantSdk.Quality;
 using QuantSdk.Recipes;
@@ -35,7 +36,7 @@ internal sealed class ModelBuilder
         var roles = Roles.Find(original, recipe);
         using var folder = new EngineFolder(_request.Output);
         using var reference = ModelSession.Open(original.Path, new SessionSettings { Threads = _request.Threads });
-        var model = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => Simplification.Simplify(original));
+        var model = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => Simplification.Simplify(Intake.Prepare(original, recipe)));
 
         Plan? plan = null;
         CalibrationTable? calibration = null;
