@@ -9,7 +9,7 @@ internal sealed class GraphUpgrade
     private readonly ModelProto _model;
     private readonly string _path;
     private readonly long _from, _to;
-    private readonly HashSet<string> _names = new(StringComparer.Ordinal);
+    private readonly UniqueNames _names;
     private readonly Lazy<IReadOnlyDictionary<string, TypeProto.Types.Tensor>> _types;
 
     public GraphUpgrade(ModelProto model, string path, long from, long to)
@@ -18,19 +18,12 @@ internal sealed class GraphUpgrade
         // Asked for the first time in the middle of the walk: what is inferred is inferred from the model as it came.
         var before = model.Clone();
         _types = new(() => TypeInference.Infer(before));
-        CollectNames(model.Graph);
+        _names = new UniqueNames(model.Graph);
     }
 
     public void Run() => Upgrade(new GraphScope(_model.Graph, null));
 
-    /// <summary>A name that no tensor and no node of the model has.</summary>
-    public string UniqueName(string stem)
-    {
-        var name = stem;
-        for (var number = 1; !_names.Add(name); number++)
-            name = $"{stem}_{number}";
-        return name;
-    }
+    public string UniqueName(string stem) => _names.Make(stem);
 
     public TypeProto.Types.Tensor? TypeOf(string tensor) => _types.Value.GetValueOrDefault(tensor);
 
@@ -62,19 +55,5 @@ internal sealed class GraphUpgrade
         }
         scope.Graph.Node.Clear();
         scope.Graph.Node.Add(nodes);
-    }
-
-    private void CollectNames(GraphProto graph)
-    {
-        _names.UnionWith(graph.Initializer.Select(t => t.Name));
-        _names.UnionWith(graph.Input.Concat(graph.Output).Concat(graph.ValueInfo).Select(v => v.Name));
-        foreach (var node in graph.Node)
-        {
-            _names.Add(node.Name);
-            _names.UnionWith(node.Input);
-            _names.UnionWith(node.Output);
-            foreach (var body in node.Bodies())
-                CollectNames(body);
-        }
     }
 }

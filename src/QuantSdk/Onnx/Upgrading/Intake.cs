@@ -7,10 +7,10 @@ namespace QuantSdk.Onnx.Upgrading;
 internal static class Intake
 {
     /// <summary>A copy in 32-bit floats, at an operator set that has what the recipe's formats need, with constants that nobody can feed.</summary>
-    /// <exception cref="Runtime.QuantSdkException">QSDK3001 where it cannot be upgraded.</exception>
+    /// <exception cref="Runtime.QuantSdkException">QSDK3001 where it cannot be upgraded, QSDK3010 where a tensor is too large.</exception>
     public static OnnxModel Prepare(OnnxModel model, Recipe recipe)
     {
-        var prepared = OpsetUpgrade.To(model, OpsetUpgrade.Needed(recipe));
+        var prepared = OpsetUpgrade.To(Float32Twin.Of(model), OpsetUpgrade.Needed(recipe));
         return WithoutDefaults(ReferenceEquals(prepared, model) ? model with { Proto = model.Proto.Clone() } : prepared);
     }
 
