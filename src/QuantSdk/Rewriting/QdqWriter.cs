@@ -14,12 +14,14 @@ internal sealed class QdqWriter
     private readonly List<TensorProto> _initializers = [];
     private readonly Dictionary<(string, Int8Grid), string> _activations = [];
     private readonly Dictionary<(string, int), (string Name, float[] Scales)> _weights = [];
-    private readonly HashSet<string> _constants = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, string> _constants = new(StringComparer.Ordinal);
+    private readonly UniqueNames _names;
 
     public QdqWriter(OnnxModel model)
     {
         Model = model.Proto.Clone();
         _view = new GraphView(Model.Graph);
+        _names = new UniqueNames(Model.Graph);
         Nodes = Model.Graph.Node.ToDictionary(n => n.Label(), StringComparer.Ordinal);
     }
 
@@ -32,9 +34,8 @@ internal sealed class QdqWriter
     {
         if (_activations.TryGetValue((tensor, grid), out var name))
             return name;
-        var suffix = _activations.Keys.Count(k => k.Item1 == tensor) is var n and > 0 ? $"_{n}" : "";
-        name = $"{tensor}{suffix}_dq";
-        AddPair(tensor, $"{tensor}{suffix}", grid, name);
+        name = _names.Make(tensor + "_dq");
+        AddPair(tensor, grid, name);
         return _activations[(tensor, grid)] = name;
     }
 
@@ -42,9 +43,9 @@ internal sealed class QdqWriter
     public void Output(string tensor, Int8Grid grid)
     {
         var producer = _view.Producer(tensor)!;
-        var raw = tensor + "_raw";
+        var raw = _names.Make(tensor + "_raw");
         producer.Output[producer.Output.IndexOf(tensor)] = raw;
-        AddPair(tensor, tensor, grid, tensor, raw);
+        AddPair(tensor, grid, tensor, raw);
         // Readers with the same grid find the pair that is there already.
         _activations[(tensor, grid)] = tensor;
     }
@@ -56,11 +57,9 @@ internal sealed class QdqWriter
             return done;
         var tensor = _view.Initializer(weight)!;
         var (codes, scales) = Int8Weights.Encode(MemoryMarshal.Cast<byte, float>(tensor.RawData.Span), tensor.Dims, axis);
-        _initializers.Add(Tensors.Create(weight + "_q", codes, [.. tensor.Dims]));
-        _initializers.Add(Tensors.Vector(weight + "_scale", scales));
         var zeros = Constant($"zero_s8_{scales.Length}", name => Tensors.Vector(name, new sbyte[scales.Length]));
-        _first.Add(Onnx.Nodes.Create("DequantizeLinear", "", [weight + "_q", weight + "_scale", zeros], [weight + "_dq"]).With("axis", (long)axis));
-        return _weights[(weight, axis)] = (weight + "_dq", scales);
+        var name = AddDequantized(weight, n => Tensors.Create(n, codes, [.. tensor.Dims]), scales, zeros, axis);
+        return _weights[(weight, axis)] = (name, scales);
     }
 
     /// <summary>Stores a bias as int32 with scale = activation scale × weight scales: the accumulator's own grid.</summary>
@@ -71,12 +70,8 @@ internal sealed class QdqWriter
         var codes = new int[scales.Length];
         for (var i = 0; i < codes.Length; i++)
             codes[i] = (int)Math.Clamp(Math.Round(values[i] / (double)scales[i], MidpointRounding.ToEven), int.MinValue, int.MaxValue);
-        var name = node + "_bias";
-        _initializers.Add(Tensors.Vector(name + "_q", codes));
-        _initializers.Add(Tensors.Vector(name + "_scale", scales));
         var zeros = Constant($"zero_s32_{scales.Length}", n => Tensors.Vector(n, new int[scales.Length]));
-        _first.Add(Onnx.Nodes.Create("DequantizeLinear", "", [name + "_q", name + "_scale", zeros], [name + "_dq"]).With("axis", 0L));
-        return name + "_dq";
+        return AddDequantized(node + "_bias", n => Tensors.Vector(n, codes), scales, zeros, 0);
     }
 
     /// <summary>The graph with everything in topological order.</summary>
@@ -99,16 +94,27 @@ internal sealed class QdqWriter
         return Model;
     }
 
-    private void AddPair(string tensor, string baseName, Int8Grid grid, string result, string? source = null)
+    /// <summary>Codes, scales and the node that multiplies them; returns the name of the product.</summary>
+    private string AddDequantized(string stem, Func<string, TensorProto> codes, float[] scales, string zeros, int axis)
     {
-        _initializers.Add(Tensors.Scalar(baseName + "_scale", grid.Scale));
+        var (q, scale, result) = (_names.Make(stem + "_q"), _names.Make(stem + "_scale"), _names.Make(stem + "_dq"));
+        _initializers.Add(codes(q));
+        _initializers.Add(Tensors.Vector(scale, scales));
+        _first.Add(Onnx.Nodes.Create("DequantizeLinear", "", [q, scale, zeros], [result]).With("axis", (long)axis));
+        return result;
+    }
+
+    private void AddPair(string tensor, Int8Grid grid, string result, string? source = null)
+    {
+        var (q, scale) = (_names.Make(tensor + "_q"), _names.Make(tensor + "_scale"));
+        _initializers.Add(Tensors.Scalar(scale, grid.Scale));
         var zeroPoint = grid.Signed
             ? Constant($"zp_s8_{grid.ZeroPoint}", n => Tensors.Scalar(n, (sbyte)grid.ZeroPoint))
             : Constant($"zp_u8_{grid.ZeroPoint}", n => Tensors.Scalar(n, (byte)grid.ZeroPoint));
         NodeProto[] pair =
         [
-            Onnx.Nodes.Create("QuantizeLinear", "", [source ?? tensor, baseName + "_scale", zeroPoint], [baseName + "_q"]),
-            Onnx.Nodes.Create("DequantizeLinear", "", [baseName + "_q", baseName + "_scale", zeroPoint], [result]),
+            Onnx.Nodes.Create("QuantizeLinear", "", [source ?? tensor, scale, zeroPoint], [q]),
+            Onnx.Nodes.Create("DequantizeLinear", "", [q, scale, zeroPoint], [result]),
         ];
         if (_view.Producer(tensor) is not { } producer)
         {
@@ -120,10 +126,12 @@ internal sealed class QdqWriter
         list.AddRange(pair);
     }
 
-    private string Constant(string name, Func<string, TensorProto> make)
+    private string Constant(string key, Func<string, TensorProto> make)
     {
-        if (_constants.Add(name))
-            _initializers.Add(make(name));
-        return name;
+        if (_constants.TryGetValue(key, out var name))
+            return name;
+        name = _names.Make(key);
+        _initializers.Add(make(name));
+        return _constants[key] = name;
     }
 }
