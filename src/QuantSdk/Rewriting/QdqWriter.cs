@@ -1,7 +1,6 @@
 using QuantSdk.Numerics;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
-using QuantSdk.Runtime;
 using static QuantSdk.Onnx.TensorProto.Types;
 
 namespace QuantSdk.Rewriting;
@@ -9,6 +8,9 @@ namespace QuantSdk.Rewriting;
 /// <summary>Adds QuantizeLinear/DequantizeLinear nodes to a copy of a graph: one pair a tensor and grid, weights as int8 with DequantizeLinear alone.</summary>
 internal sealed partial class QdqWriter
 {
+    /// <summary>What is appended to a stem.</summary>
+    private static readonly string[] s_suffixes = ["_q", "_dq", "_scale", "_scales", "_zeros", "_centre", "_centred", "_smooth", "_smoothed", "_absorbed"];
+
     private readonly GraphView _view;
     private readonly Dictionary<NodeProto, List<NodeProto>> _after = new(ReferenceEqualityComparer.Instance);
     private readonly List<NodeProto> _first = [];
@@ -16,19 +18,11 @@ internal sealed partial class QdqWriter
     private readonly Dictionary<(string, Int8Grid, object?), string> _activations = [];
     private readonly Dictionary<(string, int, object?, object?, bool), EncodedLayer> _weights = [];
     private readonly HashSet<string> _names = new(StringComparer.Ordinal);
-    private readonly HashSet<string> _constants = new(StringComparer.Ordinal);
-
-    /// <exception cref="QuantSdkException">QSDK3001 where the model's operator set has no per-channel quantisation.</exception>
-    public static void CheckOpset(OnnxModel model)
-    {
-        if (model.Opset < 13)
-            throw new QuantSdkException("QSDK3001", $"'{model.Path}' uses opset {model.Opset}; per-channel quantisation needs 13 or newer. Export the model again with opset 17 or newer.", model.Path);
-    }
+    private readonly Dictionary<string, string> _constants = new(StringComparer.Ordinal);
 
     /// <param name="samples">The inputs that are the sample.</param>
     public QdqWriter(OnnxModel model, IReadOnlyList<string> samples)
     {
-        CheckOpset(model);
         Model = model.Proto.Clone();
         _view = new GraphView(Model.Graph);
         _dependent = _view.DependentOn(samples);
@@ -260,12 +254,13 @@ internal sealed partial class QdqWriter
 
     private string ZeroPoints(int zeroPoint, int count) => Constant($"zp_u8_{zeroPoint}_{count}", n => Tensors.Vector(n, Enumerable.Repeat((byte)zeroPoint, count).ToArray()));
 
-    /// <summary>A stem that with this suffix names nothing yet: the wanted one, or with a number.</summary>
+    /// <summary>A stem from which every name made here is new: the wanted one, or with a number.</summary>
     private string Unique(string stem, string suffix)
     {
         var name = stem;
-        for (var i = 1; !_names.Add(name + suffix); i++)
+        for (var i = 1; suffix.Length == 0 ? _names.Contains(name) : s_suffixes.Any(s => _names.Contains(name + s)); i++)
             name = $"{stem}_{i}";
+        _names.Add(name + suffix);
         return name;
     }
 
@@ -275,8 +270,10 @@ internal sealed partial class QdqWriter
 
     private string Constant(string name, Func<string, TensorProto> make)
     {
-        if (_constants.Add(name))
-            _initializers.Add(make(name));
-        return name;
+        if (_constants.TryGetValue(name, out var made))
+            return made;
+        made = Unique(name, "");
+        _initializers.Add(make(made));
+        return _constants[name] = made;
     }
 }
