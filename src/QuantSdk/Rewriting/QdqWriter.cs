@@ -1,7 +1,6 @@
 using System.Runtime.InteropServices;
 using QuantSdk.Numerics;
 using QuantSdk.Onnx;
-using QuantSdk.Runtime;
 using static QuantSdk.Onnx.TensorProto.Types;
 
 namespace QuantSdk.Rewriting;
@@ -17,16 +16,8 @@ internal sealed class QdqWriter
     private readonly Dictionary<(string, int), (string Name, float[] Scales)> _weights = [];
     private readonly HashSet<string> _constants = new(StringComparer.Ordinal);
 
-    /// <exception cref="QuantSdkException">QSDK3001 where the model's operator set has no per-channel quantisation.</exception>
-    public static void CheckOpset(OnnxModel model)
-    {
-        if (model.Opset < 13)
-            throw new QuantSdkException("QSDK3001", $"'{model.Path}' uses opset {model.Opset}; per-channel quantisation needs 13 or newer. Export the model again with opset 17 or newer.", model.Path);
-    }
-
     public QdqWriter(OnnxModel model)
     {
-        CheckOpset(model);
         Model = model.Proto.Clone();
         _view = new GraphView(Model.Graph);
         Nodes = Model.Graph.Node.ToDictionary(n => n.Label(), StringComparer.Ordinal);
