@@ -35,8 +35,8 @@ internal sealed class StreamedModelWriter(TensorReader reader, int threads)
     {
         long done = 0, total = graph.Weights.Sum(w => Bytes(w.Weight.Source)) + OnnxFile.AllTensors(graph.Model.Graph).Where(t => t.DataLocation == DataLocation.External).Sum(Bytes);
         // The last weight is written while the next is encoded.
-        using var one = new EncodedWeight();
-        using var other = new EncodedWeight();
+        using var one = new WeightBuffer();
+        using var other = new WeightBuffer();
         var (current, next) = (one, other);
         Task? writing = null;
         try
@@ -70,7 +70,7 @@ internal sealed class StreamedModelWriter(TensorReader reader, int threads)
         }
     }
 
-    private static void Append(ExternalDataWriter data, LoweredWeight weight, EncodedWeight encoded)
+    private static void Append(ExternalDataWriter data, LoweredWeight weight, WeightBuffer encoded)
     {
         if (encoded.CodeBytes < ExternalThreshold)
             weight.Codes.RawData = Google.Protobuf.ByteString.CopyFrom(encoded.Codes(0, (int)encoded.CodeBytes));

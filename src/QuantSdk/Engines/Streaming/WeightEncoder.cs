@@ -8,17 +8,15 @@ namespace QuantSdk.Engines.Streaming;
 /// Encodes a weight slab by slab: each thread reads a few rows, finds their grid, encodes and packs them, so that a tensor of any size
 /// needs the memory of its codes and of one slab a thread.
 /// </summary>
-internal sealed class WeightEncoder(int threads)
+/// <param name="slabElements">Elements of a slab: 16 MB of floats, small enough to stay in the cache from the search to the codes.</param>
+internal sealed class WeightEncoder(int threads, long slabElements = 4 << 20)
 {
-    /// <summary>Elements of a slab: 16 MB of floats, small enough to stay in the cache from the search to the codes.</summary>
-    private const long SlabElements = 4 << 20;
-
     /// <summary>Slabs begin at whole bytes, whatever the bits and the order.</summary>
     private const long Granularity = 4;
 
     private readonly ConcurrentBag<Buffers> _buffers = [];
 
-    public void Encode(StreamedWeight weight, TensorBytes source, EncodedWeight result, CancellationToken cancellation)
+    public void Encode(StreamedWeight weight, TensorBytes source, WeightBuffer result, CancellationToken cancellation)
     {
         result.Reset(weight);
         var slabs = Slabs(weight);
@@ -42,11 +40,11 @@ internal sealed class WeightEncoder(int threads)
     /// <summary>Rows and columns of the source seen as a matrix [first axis, all others].</summary>
     private readonly record struct Slab(long Row, long Rows, long Column, long Columns);
 
-    private static List<Slab> Slabs(StreamedWeight weight)
+    private List<Slab> Slabs(StreamedWeight weight)
     {
         long rows = weight.Source.Dims[0], columns = weight.Source.Dims.Skip(1).Aggregate(1L, (a, b) => a * b);
         var whole = new List<Slab> { new(0, rows, 0, columns) };
-        if (rows * columns <= SlabElements)
+        if (rows * columns <= slabElements)
             return whole;
         var byRow = weight.Axis == 0 || (weight.Source.Dims.Count == 2 && weight.Format.BlockSize > 0);
         if (byRow)
@@ -55,12 +53,12 @@ internal sealed class WeightEncoder(int threads)
             var unit = weight.Axis == 0 ? Granularity : weight.Format.BlockSize * Granularity;
             if (weight.Transposed && rows % Granularity != 0)
                 return whole;
-            var step = Math.Max(1, SlabElements / columns / unit) * unit;
+            var step = Math.Max(1, slabElements / columns / unit) * unit;
             return [.. Steps(rows, step).Select(s => new Slab(s.From, s.Count, 0, columns))];
         }
         if (weight.Source.Dims.Count > 2 || weight.Transposed || columns % Granularity != 0)
             return whole;
-        var width = Math.Max(1, SlabElements / rows / 64) * 64;
+        var width = Math.Max(1, slabElements / rows / 64) * 64;
         return [.. Steps(columns, width).Select(s => new Slab(0, rows, s.From, s.Count))];
     }
 
@@ -70,7 +68,7 @@ internal sealed class WeightEncoder(int threads)
             yield return (from, Math.Min(step, count - from));
     }
 
-    private static void Encode(StreamedWeight weight, TensorBytes source, EncodedWeight result, Slab slab, Buffers buffers, int threads)
+    private static void Encode(StreamedWeight weight, TensorBytes source, WeightBuffer result, Slab slab, Buffers buffers, int threads)
     {
         var elements = checked((int)(slab.Rows * slab.Columns));
         var values = Buffers.Of(ref buffers.Values, elements);
@@ -92,7 +90,7 @@ internal sealed class WeightEncoder(int threads)
             Store(weight, result, slab, grid, codes, columns);
     }
 
-    private static void Store(StreamedWeight weight, EncodedWeight result, Slab slab, IntGrid grid, ReadOnlySpan<sbyte> codes, long columns)
+    private static void Store(StreamedWeight weight, WeightBuffer result, Slab slab, IntGrid grid, ReadOnlySpan<sbyte> codes, long columns)
     {
         if (slab.Columns == columns)
             IntPacking.Pack(codes, result.Bits, false, result.Codes(slab.Row * columns * result.Bits / 8, IntPacking.Bytes(codes.Length, result.Bits)));
@@ -112,7 +110,7 @@ internal sealed class WeightEncoder(int threads)
     }
 
     /// <summary>Codes [n, k] to [k, n], scales [n, block] to [block, n].</summary>
-    private static void StoreTransposed(StreamedWeight weight, EncodedWeight result, Slab slab, IntGrid grid, ReadOnlySpan<sbyte> codes, Buffers buffers)
+    private static void StoreTransposed(StreamedWeight weight, WeightBuffer result, Slab slab, IntGrid grid, ReadOnlySpan<sbyte> codes, Buffers buffers)
     {
         int rows = (int)slab.Rows, columns = (int)slab.Columns;
         var turned = Buffers.Of(ref buffers.Turned, codes.Length);

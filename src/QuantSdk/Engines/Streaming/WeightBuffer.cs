@@ -4,7 +4,7 @@ using QuantSdk.Numerics;
 namespace QuantSdk.Engines.Streaming;
 
 /// <summary>Codes, scales and zero points of one weight as they go to the file. The memory is used again for the next.</summary>
-internal sealed unsafe class EncodedWeight : IDisposable
+internal sealed unsafe class WeightBuffer : IDisposable
 {
     private byte* _codes;
     private nuint _capacity;
