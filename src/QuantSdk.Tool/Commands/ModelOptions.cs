@@ -12,7 +12,7 @@ internal sealed class ModelOptions
         ["CalibrationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput", "TimestepScale"];
 
     /// <summary>Everything that decides what calibrating gives.</summary>
-    public static IReadOnlyList<string> CalibrationNames { get; } = [.. DataNames, "Calibrator", "Percentile", "ExcludeModules", "Only"];
+    public static IReadOnlyList<string> CalibrationNames { get; } = [.. DataNames, "Calibrator", "Percentile", "Momentum", "Timesteps", "Collect", "CalibrationBatch", "ExcludeModules", "Only"];
 
     private static readonly string[] Lists = ["CalibrationData", "ValidationData", "ExcludeModules", "Only", "Targets"];
 
@@ -100,6 +100,10 @@ internal sealed class ModelOptions
             "TimestepScale" => ($"Factor on the sampler's timestep. Default: {defaults.TimestepScale}.", "X"),
             "Calibrator" => ($"{string.Join(", ", Calibration.RangeEstimator.Names)}. Default: {defaults.Calibrator}.", "NAME"),
             "Percentile" => ($"Of the percentile calibrator. Default: 99.99.", "X"),
+            "Momentum" => ($"Of the ema calibrator: the share of the old range that each batch keeps. Default: {defaults.Momentum}.", "X"),
+            "Timesteps" => ("Of the timestep calibrator: all, or a range LOW-HIGH of timestep values. Default: all.", "RANGE"),
+            "Collect" => ($"Of the timestep calibrator: min-mean, min-max, mean-max or global-min. Default: {defaults.Collect}.", "NAME"),
+            "CalibrationBatch" => ("Rows of a calibration batch, what ema and timestep average over. Default: a fixed size for these, what memory allows for others.", "N"),
             "ExcludeModules" => ("Module paths, node names or op types to leave in float; * matches anything, quote it.", "PATTERN"),
             "Only" => ("Quantise nothing but what matches.", "PATTERN"),
             "Targets" => ("cpu, tensorrt-onnx. Default: cpu.", "TARGET"),

@@ -36,24 +36,26 @@ internal sealed record CalibrationInputs(CalibrationSource Calibration, Calibrat
         if (validation is not null)
             CheckNames(recipe, validation, fed, request.Model);
         if (recipe.Scheduler is null)
-            return FromRows(Join(data, "", conditioner, own), validation is null ? null : Join(validation, "", conditioner, own), own, recipe, request.Model, log);
+            return FromRows(Join(data, "", conditioner, own), validation is null ? null : Join(validation, "", conditioner, own), own, roles?.Timestep ?? recipe.TimestepInput, recipe, request.Model, log);
         return FromSampling(data, validation, conditioner, own, ports, roles!, recipe, request, random);
     }
 
-    private static CalibrationInputs FromRows(IReadOnlyDictionary<string, NpyArray> data, IReadOnlyDictionary<string, NpyArray>? validation, IReadOnlyList<Port> ports, Recipe recipe, string model, IBuildLog log)
+    private static CalibrationInputs FromRows(IReadOnlyDictionary<string, NpyArray> data, IReadOnlyDictionary<string, NpyArray>? validation, IReadOnlyList<Port> ports, string? timestep, Recipe recipe, string model, IBuildLog log)
     {
         var feed = Feed.Fit(data, ports, model);
         if (validation is not null)
-            return new CalibrationInputs(new RowSource(feed), new RowSource(Feed.Fit(validation, ports, model)));
+            return new CalibrationInputs(ToCalibrateOn(feed), new RowSource(Feed.Fit(validation, ports, model)));
         // The last tenth is never calibrated on; whole batches where the model's batch is fixed.
         var unit = feed.Batch ?? 1;
         var held = Math.Max(unit, feed.Rows / 10 / unit * unit);
         if (feed.Rows - held < unit)
         {
             log.Warning("QSDK2006", $"{recipe.Name}: {feed.Rows} row(s) of calibration data leave none to judge on; the quality below is measured on the calibration data itself. Give more rows, or ValidationData.", model);
-            return new CalibrationInputs(new RowSource(feed), new RowSource(feed));
+            return new CalibrationInputs(ToCalibrateOn(feed), new RowSource(feed));
         }
-        return new CalibrationInputs(new RowSource(feed.Slice(0, feed.Rows - held)), new RowSource(feed.Slice(feed.Rows - held, held)));
+        return new CalibrationInputs(ToCalibrateOn(feed.Slice(0, feed.Rows - held)), new RowSource(feed.Slice(feed.Rows - held, held)));
+
+        RowSource ToCalibrateOn(Feed rows) => recipe.Calibrator == "timestep" && timestep is not null ? RowSource.ByTimestep(rows, ports.First(p => p.Name == timestep)) : new RowSource(rows);
     }
 
     private static CalibrationInputs FromSampling(

@@ -28,9 +28,11 @@ internal static class CalibrationStage
         var placement = Placement.Decide(model, recipe, roles);
         if (placement.Layers.Count == 0)
             throw new QuantSdkException("QSDK3003", $"{recipe.Name}: no node can be quantised ({(placement.Kept.Count == 0 ? "there is no Conv, ConvTranspose, Gemm or MatMul" : string.Join("; ", placement.Kept.GroupBy(k => k.Reason).Select(g => $"{g.Count()} {g.Key}")))}). Set Precision to none to ship it in float.", request.Model);
-        var observers = new Observers(placement.Tensors, RangeEstimator.Create(recipe.Calibrator, recipe.Percentile), request.Threads);
+        var estimator = RangeEstimator.Create(recipe);
+        estimator.Check(inputs.Calibration, request.Model);
+        var observers = new Observers(placement.Tensors, estimator, request.Threads);
         using var observed = ObservedModel.Open(model, placement.Tensors, scratch, request.Threads);
-        inputs.Calibration.Run(observed.Session, observed.BatchFor, observers.Observe, (done, total) => log.Progress("Calibrate", done, total), cancellation);
+        inputs.Calibration.Run(observed.Session, observed.Batches(recipe), observers.Observe, (done, total) => log.Progress("Calibrate", done, total), cancellation);
         return new CalibratedModel(inputs, placement, observers.Finish(recipe.Calibrator, request.Model));
     }
 }
