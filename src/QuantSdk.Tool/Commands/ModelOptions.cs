@@ -88,7 +88,7 @@ internal sealed class ModelOptions
         {
             "Name" => ("Name of the engine; the model's file name by default.", "NAME"),
             "Precision" => ($"int8, or none to ship the model in float. Default: {defaults.Precision}.", "PRECISION"),
-            "CalibrationData" => (".npz or .npy files; keys are input names (negative.NAME: the unconditional rows), axis 0 counts rows. `random` tries without data.", "FILE"),
+            "CalibrationData" => (".npz, .npy or .safetensors files; keys are input names (negative.NAME: the unconditional rows), axis 0 counts rows. `random` tries without data.", "FILE"),
             "ValidationData" => ("Files with rows to judge on; by default a tenth of the calibration data is held out.", "FILE"),
             "Scheduler" => ("A diffusers scheduler_config.json: calibrates by sampling, every step observed.", "FILE"),
             "Steps" => ($"Steps of the sampler. Default: {defaults.Steps}.", "N"),

@@ -23,7 +23,7 @@ internal sealed record CalibrationInputs(CalibrationSource Calibration, Calibrat
         var fed = conditioner is null ? own : [.. own.Where(p => conditioner.Outputs.All(o => o.Name != p.Name)), .. conditioner.Inputs];
         var random = recipe.CalibrationData is ["random"];
         if (recipe.CalibrationData.Count == 0 && fed.Count > 0)
-            throw new QuantSdkException("QSDK2001", $"{recipe.Name}: int8 needs CalibrationData: .npz or .npy files with {Feed.Wanted(fed)}; axis 0 of each array counts rows. (CalibrationData=\"random\" builds without, at a loss.)", request.Model);
+            throw new QuantSdkException("QSDK2001", $"{recipe.Name}: int8 needs CalibrationData: .npz, .npy or .safetensors files with {Feed.Wanted(fed)}; axis 0 of each array counts rows. (CalibrationData=\"random\" builds without, at a loss.)", request.Model);
         if (random)
             log.Warning("QSDK2005", $"{recipe.Name}: calibrated on random numbers. Ranges will not fit real inputs; use this to try the build, not to ship.", request.Model);
 
