@@ -45,10 +45,10 @@ internal sealed class CompareCommand : StageCommand<CompareResult>
         using var engine = QuantizedModel.Load(folder, new QuantizedModelOptions { Threads = request.Threads });
         using var reference = ModelSession.Open(model.Path, new SessionSettings { Threads = request.Threads });
         using var conditioner = request.ConditionedBy is null ? null : ModelSession.Open(OnnxFile.Load(request.ConditionedBy).Path, new SessionSettings { Threads = request.Threads });
-        // Everything is judged on: nothing is calibrated here.
+        // Everything is judged on: nothing is calibrated here, and a calibration cache is refused as it has no rows.
         var data = CalibrationInputs.Read(request, recipe with { ValidationData = recipe.CalibrationData }, reference.Inputs, roles, conditioner, log);
         log.Phase("Verify");
-        var quality = QualityCheck.Compare(reference, engine.Session, data.Calibration, (done, total) => log.Progress("Verify", done, total), cancellation);
+        var quality = QualityCheck.Compare(reference, engine.Session, data.Calibration!, (done, total) => log.Progress("Verify", done, total), cancellation);
         if (quality.Count == 0)
             throw new QuantSdkException("QSDK5003", $"'{folder}' shares no float output with '{request.Model}'. Is it the engine of this model?", folder);
         return new CompareResult(request.Model, folder, engine.Selection.ToString(), quality);

@@ -62,6 +62,19 @@ internal sealed class ObservedModel : IDisposable
         return new Batching(feed.Batch ?? Parts(feed, shapes, Math.Min(together, feed.Rows)), together);
     };
 
+    /// <summary>Elements of each tensor for one row, found by running the first ones.</summary>
+    public IReadOnlyDictionary<string, long> ElementsPerRow(Feed feed, OwnShapes? shapes)
+    {
+        var elements = new Dictionary<string, long>(StringComparer.Ordinal);
+        using var probe = new RowRunner(Session, 1);
+        probe.Run(feed, shapes, null, (binding, _, rows) =>
+        {
+            foreach (var tensor in Tensors)
+                elements[tensor] = binding.Values(tensor).Length / rows;
+        }, default);
+        return elements;
+    }
+
     /// <summary>The rows cut into equal parts within the budget.</summary>
     private int Parts(Feed feed, OwnShapes? shapes, int rows)
     {
@@ -70,13 +83,7 @@ internal sealed class ObservedModel : IDisposable
         return (rows + parts - 1) / parts;
     }
 
-    private long BytesPerRow(Feed feed, OwnShapes? shapes)
-    {
-        long bytes = 0;
-        using var probe = new RowRunner(Session, 1);
-        probe.Run(feed.Slice(0, 1), shapes, null, (binding, _, _) => bytes = Tensors.Sum(t => (long)binding.Values(t).Length * sizeof(float)), default);
-        return bytes;
-    }
+    private long BytesPerRow(Feed feed, OwnShapes? shapes) => ElementsPerRow(feed.Slice(0, 1), shapes).Values.Sum() * sizeof(float);
 
     public void Dispose() => Session.Dispose();
 }

@@ -1,4 +1,5 @@
 using QuantSdk.Calibration;
+using QuantSdk.Interchange;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
@@ -28,11 +29,25 @@ internal static class CalibrationStage
         var placement = Placement.Decide(model, recipe, roles);
         if (placement.Layers.Count == 0)
             throw new QuantSdkException("QSDK3003", $"{recipe.Name}: no node can be quantised ({(placement.Kept.Count == 0 ? "there is no Conv, ConvTranspose, Gemm or MatMul" : string.Join("; ", placement.Kept.GroupBy(k => k.Reason).Select(g => $"{g.Count()} {g.Key}")))}). Set Precision to none to ship it in float.", request.Model);
+        return new CalibratedModel(inputs, placement, Ranges(request, recipe, model, inputs, placement.Tensors, scratch, log, cancellation));
+    }
+
+    /// <summary>The ranges of some tensors of a model: observed on the data, or those of a calibration cache.</summary>
+    /// <param name="scratch">A folder for the model with its extra outputs.</param>
+    public static CalibrationTable Ranges(
+        BuildRequest request, Recipe recipe, OnnxModel model, CalibrationInputs inputs, IReadOnlyList<string> tensors, string scratch, IBuildLog log, CancellationToken cancellation)
+    {
+        if (inputs.Cache is { } file)
+        {
+            var cache = TensorRtCalibrationCache.Read(file);
+            using var probed = ObservedModel.Open(model, tensors, scratch, request.Threads);
+            return cache.Table(tensors, probed.ElementsPerRow(CalibrationInputs.RandomRow(probed.Session.Inputs, request.Model), null), file);
+        }
         var estimator = RangeEstimator.Create(recipe);
-        estimator.Check(inputs.Calibration, request.Model);
-        var observers = new Observers(placement.Tensors, estimator, request.Threads);
-        using var observed = ObservedModel.Open(model, placement.Tensors, scratch, request.Threads);
-        inputs.Calibration.Run(observed.Session, observed.Batches(recipe), observers.Observe, (done, total) => log.Progress("Calibrate", done, total), cancellation);
-        return new CalibratedModel(inputs, placement, observers.Finish(recipe.Calibrator, request.Model));
+        estimator.Check(inputs.Calibration!, request.Model);
+        var observers = new Observers(tensors, estimator, request.Threads);
+        using var observed = ObservedModel.Open(model, tensors, scratch, request.Threads);
+        inputs.Calibration!.Run(observed.Session, observed.Batches(recipe), observers.Observe, (done, total) => log.Progress("Calibrate", done, total), cancellation);
+        return observers.Finish(recipe.Calibrator, request.Model);
     }
 }
