@@ -16,11 +16,11 @@ internal sealed record ExportResult(string Model, string Output, string Map, lon
 
 internal sealed class ExportCommand : StageCommand<ExportResult>
 {
-    private static readonly string[] Weights = ["int8", "int4", "int2"];
+    private static readonly string[] Weights = ["int8", "fp8", "int4", "int2"];
 
     private readonly ModelOptions _options;
     private readonly Option<string> _format = new("--format") { Description = "safetensors, in the key layout of optimum-quanto.", HelpName = "FORMAT", DefaultValueFactory = _ => "safetensors" };
-    private readonly Option<string> _weights = new("--weights") { Description = "int8, int4, int2. Default: int8.", HelpName = "FORMAT", DefaultValueFactory = _ => "int8" };
+    private readonly Option<string> _weights = new("--weights") { Description = "int8, fp8, int4, int2. Default: int8.", HelpName = "FORMAT", DefaultValueFactory = _ => "int8" };
     private readonly Option<string> _output = new("--output", "-o") { Description = "Where the tensors are written; quanto_qmap.json is written beside it.", HelpName = "FILE", Required = true };
 
     public ExportCommand()

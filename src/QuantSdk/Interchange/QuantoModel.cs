@@ -12,7 +12,7 @@ namespace QuantSdk.Interchange;
 /// <param name="Left">Layers that have no such form, and why.</param>
 internal sealed record QuantoModel(IReadOnlyList<SafetensorsTensor> Tensors, IReadOnlyDictionary<string, QuantoModule> Modules, IReadOnlyList<Kept> Left)
 {
-    /// <param name="format">int8, int4 or int2.</param>
+    /// <param name="format">int8, fp8, int4 or int2.</param>
     /// <param name="calibration">Ranges of <see cref="Observed"/>, or null for weights alone: the activations then stay in float and their scales at 1.</param>
     public static QuantoModel Encode(OnnxModel model, IReadOnlyList<Layer> layers, string format, CalibrationTable? calibration)
     {

@@ -6,7 +6,7 @@ using QuantSdk.Numerics;
 namespace QuantSdk.Interchange;
 
 /// <summary>
-/// Weights as optimum-quanto stores them, [output channels, …]: 8 bits symmetric, one scale an output channel; 4 and 2 bits affine with
+/// Weights as optimum-quanto stores them, [output channels, …]: 8 bits (int8, fp8 E4M3) symmetric, one scale an output channel; 4 and 2 bits affine with
 /// a float shift, in groups along the weights of a channel where these are more than 128.
 /// </summary>
 internal static class QuantoWeights
@@ -15,16 +15,22 @@ internal static class QuantoWeights
     public static string QType(string format) => format switch
     {
         "int8" => "qint8",
+        "fp8" => "qfloat8_e4m3fn",
         "int4" => "qint4",
         "int2" => "qint2",
-        _ => throw new ArgumentOutOfRangeException(nameof(format), format, "int8, int4, int2"),
+        _ => throw new ArgumentOutOfRangeException(nameof(format), format, "int8, fp8, int4, int2"),
     };
 
     /// <summary>The tensors of one weight.</summary>
     /// <param name="name">The weight's key: `module.weight`.</param>
     /// <param name="weights">[O, …], O first.</param>
     public static IEnumerable<SafetensorsTensor> Encode(string name, string format, float[] weights, IReadOnlyList<long> shape) =>
-        format == "int8" ? Symmetric(name, weights, shape) : Affine(name, format == "int4" ? 4 : 2, weights, shape);
+        format switch
+        {
+            "int8" => Integers(name, weights, shape),
+            "fp8" => Floats8(name, weights, shape),
+            _ => Affine(name, format == "int4" ? 4 : 2, weights, shape),
+        };
 
     /// <summary>A float vector or scalar.</summary>
     public static SafetensorsTensor Float(string name, ReadOnlySpan<float> values, params long[] shape)
@@ -38,12 +44,21 @@ internal static class QuantoWeights
     /// <summary>128, 96, 64 or 32 weights to a group: the largest that divides a channel of more than 128 weights; else null, a channel is one group.</summary>
     public static int? GroupSize(long channel) => channel <= 128 ? null : ((int[])[128, 96, 64, 32]).Cast<int?>().FirstOrDefault(size => channel % size == 0);
 
-    private static SafetensorsTensor[] Symmetric(string name, float[] weights, IReadOnlyList<long> shape)
+    private static SafetensorsTensor[] Integers(string name, float[] weights, IReadOnlyList<long> shape)
     {
         var (codes, scales) = Int8Weights.Encode(weights, shape, axis: 0);
-        // One channel is one tensor, and its scale a scalar.
-        return [new(name + "._data", "I8", shape, MemoryMarshal.AsBytes(codes.AsSpan()).ToArray()), Float(name + "._scale", scales, shape[0] == 1 ? [] : PerChannel(shape))];
+        return Symmetric(name, "I8", MemoryMarshal.AsBytes(codes.AsSpan()).ToArray(), scales, shape);
     }
+
+    private static SafetensorsTensor[] Floats8(string name, float[] weights, IReadOnlyList<long> shape)
+    {
+        var encoded = WeightFormat.Of("fp8").Encode(weights, shape, axis: 0);
+        return Symmetric(name, "F8_E4M3", encoded.Codes, encoded.Scales, shape);
+    }
+
+    /// <summary>One channel is one tensor, and its scale a scalar.</summary>
+    private static SafetensorsTensor[] Symmetric(string name, string dtype, byte[] codes, float[] scales, IReadOnlyList<long> shape) =>
+        [new(name + "._data", dtype, shape, codes), Float(name + "._scale", scales, shape[0] == 1 ? [] : PerChannel(shape))];
 
     /// <summary>scale = (max − min)/(2^bits − 1), shift = −min, q = clamp(round-half-even((w + shift)/scale), 0, 2^bits − 1); w ≈ scale·q − shift.</summary>
     private static SafetensorsTensor[] Affine(string name, int bits, float[] weights, IReadOnlyList<long> shape)

@@ -28,6 +28,17 @@ public sealed class QuantoModelTests
     }
 
     [TestMethod]
+    public void Fp8_has_a_scale_a_channel()
+    {
+        // E4M3: 448 = 1.75·2^8 is 0 1111 110, −1 is 1 0111 000, 2^−9 is 0 0000 001; behind a scale of 448/448 and of 2.
+        var (data, scale, _) = Tensors(QuantoWeights.Encode("m.weight", "fp8", [448, -1, 0.001953125f, -896, 2, 0], [2, 3]));
+        Assert.AreEqual(("m.weight._data", "F8_E4M3"), (data.Name, data.Dtype));
+        CollectionAssert.AreEqual(new byte[] { 0x7E, 0xB8, 0x01, 0xFE, 0x38, 0x00 }, data.Data.ToArray());
+        CollectionAssert.AreEqual(new[] { 1f, 2 }, Floats(scale));
+        CollectionAssert.AreEqual(new long[] { 2, 1 }, scale.Shape.ToArray());
+    }
+
+    [TestMethod]
     public void Int4_packs_the_second_half_of_the_rows_into_the_high_bits()
     {
         // Each row spans 15 steps of its scale, so that codes are exact: 1, 2 and ½.
