@@ -15,17 +15,24 @@ internal static class CpuLowering
     public static IReadOnlyList<string> DisabledOptimizers { get; } = ["MatMulAddFusion"];
 
     /// <summary>Why a layer of the plan stays in float on this target, or null.</summary>
-    public static string? Refusal(LayerPlan layer) => layer.Op == "ConvTranspose" ? "ONNX Runtime has no int8 ConvTranspose on the CPU" : null;
+    public static string? Refusal(LayerPlan layer) =>
+        layer.Weight.Format == "nf4" ? FormatWriter.CpuRefusal(layer)
+        : layer.Op == "ConvTranspose" ? "ONNX Runtime has no int8 ConvTranspose on the CPU" : null;
 
     public static ModelProto Lower(OnnxModel model, Plan plan)
     {
         var writer = new QdqWriter(model);
         var layers = plan.Layers.Where(l => Refusal(l) is null).ToArray();
         // Outputs first: a tensor that one layer writes and another reads has one pair.
-        foreach (var output in layers.Where(l => l.Output is not null).Select(l => l.Output!).DistinctBy(o => o.Tensor))
+        foreach (var output in layers.Where(l => l.Output is not null && l.Activation.Format != "float").Select(l => l.Output!).DistinctBy(o => o.Tensor))
             writer.Output(output.Tensor, Grid(output));
         foreach (var layer in layers)
         {
+            if (layer.Weight.Format == "nf4")
+            {
+                FormatWriter.Nf4Product(writer, layer);
+                continue;
+            }
             var node = writer.Nodes[layer.Node];
             var grid = Grid(layer.Activation);
             node.Input[0] = writer.Activation(layer.Activation.Tensor, grid);

@@ -14,16 +14,30 @@ internal static class Lowering
         _ => throw new ArgumentOutOfRangeException(nameof(target), target, "cpu, tensorrt or sim"),
     };
 
-    /// <summary>Q/DQ on the activation and DQ on the weight of every layer, nothing on outputs.</summary>
-    internal static ModelProto InputsOnly(OnnxModel model, Plan plan, Func<TensorPlan, Numerics.Int8Grid> grid)
+    /// <summary>Activation and weight of every layer quantised and dequantised, nothing on outputs.</summary>
+    /// <param name="grid">The grid of int8 activations.</param>
+    internal static ModelProto InputsOnly(OnnxModel model, Plan plan, string target, Func<TensorPlan, Numerics.Int8Grid> grid)
     {
         var writer = new QdqWriter(model);
         foreach (var layer in plan.Layers)
         {
             var node = writer.Nodes[layer.Node];
-            node.Input[0] = writer.Activation(layer.Activation.Tensor, grid(layer.Activation));
-            node.Input[1] = writer.Weight(layer.Weight.Tensor, layer.Weight.Axis).Name;
+            node.Input[0] = layer.Activation.Format switch
+            {
+                "float" => node.Input[0],
+                "int8" => writer.Activation(layer.Activation.Tensor, grid(layer.Activation)),
+                _ => FormatWriter.Activation(writer, layer.Activation, target, Reduction(layer, writer.Initializer(layer.Weight.Tensor))),
+            };
+            node.Input[1] = layer.Weight.Format switch
+            {
+                "float" => node.Input[1],
+                "int8" => writer.Weight(layer.Weight.Tensor, layer.Weight.Axis).Name,
+                _ => FormatWriter.Weight(writer, layer.Weight, target),
+            };
         }
         return writer.Finish();
     }
+
+    /// <summary>Length of the axis that a linear layer sums over: the last of its activation. A convolution's is not, and it has no blocks there.</summary>
+    private static long Reduction(LayerPlan layer, TensorProto weight) => weight.Dims[layer.Weight.Axis == weight.Dims.Count - 1 ? ^2 : ^1];
 }

@@ -15,7 +15,10 @@ internal sealed class QdqWriter
     private readonly List<TensorProto> _initializers = [];
     private readonly Dictionary<(string, Int8Grid), string> _activations = [];
     private readonly Dictionary<(string, int), (string Name, float[] Scales)> _weights = [];
+    private readonly long _opset;
     private readonly HashSet<string> _constants = new(StringComparer.Ordinal);
+    private readonly Dictionary<(string, string), string> _fragments = [];
+    private readonly Dictionary<NodeProto, Fragment> _replacements = new(ReferenceEqualityComparer.Instance);
 
     /// <exception cref="QuantSdkException">QSDK3001 where the model's operator set has no per-channel quantisation.</exception>
     public static void CheckOpset(OnnxModel model)
@@ -27,10 +30,14 @@ internal sealed class QdqWriter
     public QdqWriter(OnnxModel model)
     {
         CheckOpset(model);
+        (Path, _opset) = (model.Path, model.Opset);
         Model = model.Proto.Clone();
         _view = new GraphView(Model.Graph);
         Nodes = Model.Graph.Node.ToDictionary(n => n.Label(), StringComparer.Ordinal);
     }
+
+    /// <summary>The file that the model came from.</summary>
+    public string Path { get; }
 
     public ModelProto Model { get; }
 
@@ -88,13 +95,48 @@ internal sealed class QdqWriter
         return name + "_dq";
     }
 
+    /// <summary>A constant of the graph.</summary>
+    public TensorProto Initializer(string name) => _view.Initializer(name)!;
+
+    /// <exception cref="QuantSdkException">QSDK3001 where the model's operator set is older than a format needs.</exception>
+    public void Require(long opset, string format)
+    {
+        if (_opset < opset)
+            throw new QuantSdkException("QSDK3001", $"'{Path}' uses opset {_opset}; the format {format} needs {opset} or newer. Export the model again with that opset.", Path);
+    }
+
+    /// <summary>Adds a fragment that reads <paramref name="tensor"/>, once a key; returns the name of its result.</summary>
+    /// <param name="make">Given what tells its names from those of other fragments of the tensor.</param>
+    public string Insert(string tensor, string key, Func<string, Fragment> make)
+    {
+        if (_fragments.TryGetValue((tensor, key), out var output))
+            return output;
+        var fragment = make(_fragments.Keys.Count(k => k.Item1 == tensor) is var n and > 0 ? $"_{n}" : "");
+        Adopt(fragment);
+        After(tensor, fragment.Nodes);
+        return _fragments[(tensor, key)] = fragment.Output;
+    }
+
+    /// <summary>Puts a fragment in the place of a node of one output, which keeps its name, as the fragment's first node keeps the node's.</summary>
+    public void Replace(NodeProto node, Fragment fragment)
+    {
+        Adopt(fragment);
+        fragment.Nodes[0].Name = node.Name;
+        var last = fragment.Nodes.Single(n => n.Output.Contains(fragment.Output));
+        last.Output[last.Output.IndexOf(fragment.Output)] = node.Output[0];
+        _replacements[node] = fragment;
+    }
+
     /// <summary>The graph with everything in topological order.</summary>
     public ModelProto Finish()
     {
         var nodes = new List<NodeProto>(_first);
         foreach (var node in Model.Graph.Node)
         {
-            nodes.Add(node);
+            if (_replacements.TryGetValue(node, out var replacement))
+                nodes.AddRange(replacement.Nodes);
+            else
+                nodes.Add(node);
             if (_after.TryGetValue(node, out var added))
                 nodes.AddRange(added);
         }
@@ -119,14 +161,28 @@ internal sealed class QdqWriter
             Onnx.Nodes.Create("QuantizeLinear", "", [source ?? tensor, baseName + "_scale", zeroPoint], [baseName + "_q"]),
             Onnx.Nodes.Create("DequantizeLinear", "", [baseName + "_q", baseName + "_scale", zeroPoint], [result]),
         ];
+        After(tensor, pair);
+    }
+
+    /// <summary>Nodes that come as soon as the tensor is there.</summary>
+    private void After(string tensor, IReadOnlyList<NodeProto> nodes)
+    {
         if (_view.Producer(tensor) is not { } producer)
         {
-            _first.AddRange(pair);
+            _first.AddRange(nodes);
             return;
         }
         if (!_after.TryGetValue(producer, out var list))
             _after[producer] = list = [];
-        list.AddRange(pair);
+        list.AddRange(nodes);
+    }
+
+    private void Adopt(Fragment fragment)
+    {
+        foreach (var constant in fragment.Initializers)
+            Constant(constant.Name, _ => constant);
+        foreach (var domain in fragment.Nodes.Select(n => n.Domain).Where(d => d.Length > 0 && Model.OpsetImport.All(o => o.Domain != d)).Distinct(StringComparer.Ordinal).ToArray())
+            Model.OpsetImport.Add(new OperatorSetIdProto { Domain = domain, Version = 1 });
     }
 
     private string Constant(string name, Func<string, TensorProto> make)

@@ -10,5 +10,5 @@ namespace QuantSdk.Rewriting;
 /// </summary>
 internal static class TensorRtLowering
 {
-    public static ModelProto Lower(OnnxModel model, Plan plan) => Lowering.InputsOnly(model, plan, t => Int8Grid.Symmetric(t.Amax));
+    public static ModelProto Lower(OnnxModel model, Plan plan) => Lowering.InputsOnly(model, plan, "tensorrt", t => Int8Grid.Symmetric(t.Amax));
 }

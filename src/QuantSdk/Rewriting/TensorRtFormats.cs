@@ -1,0 +1,102 @@
+using QuantSdk.Numerics;
+using QuantSdk.Onnx;
+using static QuantSdk.Onnx.TensorProto.Types;
+
+namespace QuantSdk.Rewriting;
+
+/// <summary>
+/// Weights and activations in the forms that TensorRT's importer takes (its documentation, "Working with quantized types"; the importers of
+/// the domain <c>trt</c> in onnx-tensorrt). Axes are always written: the importer's defaults differ between versions.
+/// </summary>
+internal static class TensorRtFormats
+{
+    /// <summary>The domain of TensorRT's own operators.</summary>
+    public const string Domain = "trt";
+
+    /// <param name="amax">Largest magnitude in the calibration data; mxfp8 does without.</param>
+    /// <param name="suffix">Tells the names apart where a tensor is quantised in several ways.</param>
+    public static Fragment Activation(string format, string tensor, float amax, string suffix = "") => format switch
+    {
+        "fp8" => SimActivations.Fp8(tensor, format, amax, suffix),
+        "mxfp8" => Mxfp8Activation(tensor, suffix),
+        "nvfp4" => Nvfp4Activation(tensor, amax, suffix),
+        _ => throw new ArgumentOutOfRangeException(nameof(format), format, "fp8, mxfp8, nvfp4"),
+    };
+
+    /// <param name="axis">Axis of the output channels.</param>
+    public static Fragment Weight(string format, string name, ReadOnlySpan<float> values, IReadOnlyList<long> dims, int axis) => format switch
+    {
+        "fp8" => Fp8Weight(format, name, values, dims, axis),
+        "mxfp8" => Mxfp8Weight(name, values, dims, axis),
+        "nvfp4" => Nvfp4Weight(name, values, dims, axis),
+        _ => throw new ArgumentOutOfRangeException(nameof(format), format, "fp8, mxfp8, nvfp4"),
+    };
+
+    /// <summary>FLOAT8 codes in the weight's own order and DequantizeLinear with a scale an output channel.</summary>
+    public static Fragment Fp8Weight(string format, string name, ReadOnlySpan<float> values, IReadOnlyList<long> dims, int axis)
+    {
+        var encoded = WeightFormat.Of(format).Encode(values, dims, axis);
+        var type = SimActivations.Fp8Type(format).Type;
+        var b = new FragmentBuilder($"{name}_{format}");
+        var codes = b.Constant(Tensors.Raw($"{name}_{format}_q", type, encoded.InOwnOrder(encoded.Codes), [.. dims]));
+        var scales = b.Constant(Tensors.Vector($"{name}_{format}_scale", encoded.Scales));
+        var zeros = b.Constant(Tensors.Raw($"zero_{format}_{encoded.Scales.Length}", type, new byte[encoded.Scales.Length], encoded.Scales.Length));
+        return b.Finish(b.Node(n => n.With("axis", (long)axis), "DequantizeLinear", codes, scales, zeros));
+    }
+
+    private static Fragment Mxfp8Activation(string tensor, string suffix)
+    {
+        var b = new FragmentBuilder($"{tensor}{suffix}_mxfp8");
+        var q = b.Node(n => Blocks(n, Mxfp8.BlockSize).With("output_dtype", (long)DataType.Float8E4M3Fn), Domain, "TRT_MXFP8DynamicQuantize", 2, tensor);
+        return b.Finish(Mxfp8Dequantise(b, q[0], q[1]));
+    }
+
+    private static Fragment Mxfp8Weight(string name, ReadOnlySpan<float> values, IReadOnlyList<long> dims, int axis)
+    {
+        var encoded = new Mxfp8().Encode(values, dims, axis);
+        var b = new FragmentBuilder(name + "_mxfp8");
+        var codes = b.Constant(Tensors.Raw(name + "_mxfp8_q", DataType.Float8E4M3Fn, encoded.Codes, InRows(dims, axis, encoded.Reduction)));
+        // TensorRT reads E8M0 from bytes.
+        var scales = b.Constant(Tensors.Raw(name + "_mxfp8_scale", DataType.Uint8, encoded.BlockScales, InRows(dims, axis, encoded.Blocks)));
+        return b.Finish(InOwnOrder(b, Mxfp8Dequantise(b, codes, scales), dims, axis));
+    }
+
+    private static Fragment Nvfp4Activation(string tensor, float amax, string suffix)
+    {
+        var b = new FragmentBuilder($"{tensor}{suffix}_nvfp4");
+        var tensorScale = b.Constant(Tensors.Scalar($"{tensor}{suffix}_nvfp4_scale", Nvfp4.TensorScale(amax)));
+        var q = b.Node(n => Blocks(n, Nvfp4.BlockSize).With("scale_type", (long)DataType.Float8E4M3Fn), Domain, "TRT_FP4DynamicQuantize", 2, tensor, tensorScale);
+        return b.Finish(Nvfp4Dequantise(b, q[0], q[1], tensorScale));
+    }
+
+    private static Fragment Nvfp4Weight(string name, ReadOnlySpan<float> values, IReadOnlyList<long> dims, int axis)
+    {
+        var encoded = new Nvfp4().Encode(values, dims, axis);
+        var b = new FragmentBuilder(name + "_nvfp4");
+        var codes = b.Constant(Tensors.Raw(name + "_nvfp4_q", DataType.Float4E2M1, encoded.Codes, InRows(dims, axis, encoded.Reduction)));
+        var scales = b.Constant(Tensors.Raw(name + "_nvfp4_scale", DataType.Float8E4M3Fn, encoded.BlockScales, InRows(dims, axis, encoded.Blocks)));
+        var tensorScale = b.Constant(Tensors.Scalar(name + "_nvfp4_tensor_scale", encoded.Scales[0]));
+        return b.Finish(InOwnOrder(b, Nvfp4Dequantise(b, codes, scales, tensorScale), dims, axis));
+    }
+
+    private static string Mxfp8Dequantise(FragmentBuilder b, string codes, string scales) =>
+        b.Node(n => Blocks(n, Mxfp8.BlockSize).With("output_dtype", (long)DataType.Float), Domain, "TRT_MXFP8DequantizeLinear", 1, codes, scales)[0];
+
+    /// <summary>Two levels: the tensor's scale makes numbers of the block scales, they of the elements.</summary>
+    private static string Nvfp4Dequantise(FragmentBuilder b, string codes, string scales, string tensorScale) =>
+        b.Node(n => Blocks(n, Nvfp4.BlockSize), "DequantizeLinear", codes, b.Node("DequantizeLinear", scales, tensorScale));
+
+    private static NodeProto Blocks(NodeProto node, int size) => node.With("axis", -1L).With("block_size", (long)size);
+
+    /// <summary>Shape with the output channels before the reduction axis, of which <paramref name="last"/> elements are left.</summary>
+    private static long[] InRows(IReadOnlyList<long> dims, int axis, long last) => [.. dims.Take(dims.Count - 2), dims[axis], last];
+
+    /// <summary>Blocks run along the last axis; a weight [K, N] is stored as [N, K] and turned.</summary>
+    private static string InOwnOrder(FragmentBuilder b, string rows, IReadOnlyList<long> dims, int axis)
+    {
+        if (axis != dims.Count - 1)
+            return rows;
+        long[] turned = [.. Enumerable.Range(0, dims.Count - 2).Select(i => (long)i), dims.Count - 1, dims.Count - 2];
+        return b.Node(n => n.With("perm", turned), "Transpose", rows);
+    }
+}
