@@ -16,7 +16,7 @@ internal static class CpuLowering
 
     /// <summary>Why a layer of the plan stays in float on this target, or null.</summary>
     public static string? Refusal(LayerPlan layer) =>
-        layer.Weight.Format == "nf4" ? FormatWriter.CpuRefusal(layer)
+        layer.Weight.Format == "nf4" ? Nf4MatMul.Refusal(layer.Op)
         : layer.Op == "ConvTranspose" ? "ONNX Runtime has no int8 ConvTranspose on the CPU" : null;
 
     public static ModelProto Lower(OnnxModel model, Plan plan)
@@ -30,7 +30,7 @@ internal static class CpuLowering
         {
             if (layer.Weight.Format == "nf4")
             {
-                FormatWriter.Nf4Product(writer, layer);
+                Nf4Product(writer, layer);
                 continue;
             }
             var node = writer.Nodes[layer.Node];
@@ -42,6 +42,15 @@ internal static class CpuLowering
                 node.Input[2] = writer.Bias(layer.Bias, grid.Scale, scales, layer.Node);
         }
         return writer.Finish();
+    }
+
+    private static void Nf4Product(QdqWriter writer, LayerPlan layer)
+    {
+        var node = writer.Nodes[layer.Node];
+        var weight = writer.Initializer(layer.Weight.Tensor);
+        var values = weight.ToFloats();
+        FormatWriter.CheckFinite(weight.Name, values, writer.Path);
+        writer.Replace(node, Nf4MatMul.Write(node.Input[0], layer.Node, values, weight.Dims, layer.Weight.Axis, layer.Bias, layer.Weight.BlockSize));
     }
 
     private static Int8Grid Grid(TensorPlan tensor) => Int8Grid.Asymmetric(tensor.Low, tensor.High);

@@ -26,16 +26,33 @@ internal static class Lowering
             {
                 "float" => node.Input[0],
                 "int8" => writer.Activation(layer.Activation.Tensor, grid(layer.Activation)),
-                _ => FormatWriter.Activation(writer, layer.Activation, target, Reduction(layer, writer.Initializer(layer.Weight.Tensor))),
+                _ => Activation(writer, layer, target),
             };
             node.Input[1] = layer.Weight.Format switch
             {
                 "float" => node.Input[1],
                 "int8" => writer.Weight(layer.Weight.Tensor, layer.Weight.Axis).Name,
-                _ => FormatWriter.Weight(writer, layer.Weight, target),
+                _ => Weight(writer, layer.Weight, target),
             };
         }
         return writer.Finish();
+    }
+
+    private static string Activation(QdqWriter writer, LayerPlan layer, string target)
+    {
+        writer.Require(FormatWriter.Opset(layer.Activation.Format, target), layer.Activation.Format);
+        var reduction = Reduction(layer, writer.Initializer(layer.Weight.Tensor));
+        return writer.Insert(layer.Activation.Tensor, $"{layer.Activation.Format} {layer.Activation.Amax:r}", suffix => FormatWriter.Activation(target, layer.Activation, reduction, suffix));
+    }
+
+    private static string Weight(QdqWriter writer, WeightPlan weight, string target)
+    {
+        writer.Require(FormatWriter.Opset(weight.Format, target), weight.Format);
+        return writer.Insert(weight.Tensor, $"{weight.Format} {weight.Axis} {weight.BlockSize}", suffix =>
+        {
+            var tensor = writer.Initializer(weight.Tensor);
+            return FormatWriter.Weight(target, weight.Format, weight.Tensor + suffix, FormatWriter.Encode(weight, tensor.ToFloats(), tensor.Dims, writer.Path));
+        });
     }
 
     /// <summary>Length of the axis that a linear layer sums over: the last of its activation. A convolution's is not, and it has no blocks there.</summary>

@@ -14,6 +14,10 @@ internal static class Nf4MatMul
     /// <summary>The kernel's code for NF4; 0 is FP4.</summary>
     private const long Nf4Type = 1;
 
+    /// <summary>Why a layer of nf4 weights stays in float on the cpu, or null.</summary>
+    public static string? Refusal(string op) => op is "MatMul" or "Gemm" ? null : $"ONNX Runtime has no nf4 {op}";
+
+    /// <param name="name">What the names of its tensors begin with.</param>
     /// <param name="dims">Shape of the weight, a matrix.</param>
     /// <param name="axis">Axis of the output channels: 1 of [K, N], 0 of [N, K].</param>
     /// <param name="bias">One number an output channel, or null.</param>

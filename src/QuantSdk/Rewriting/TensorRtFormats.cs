@@ -23,25 +23,24 @@ internal static class TensorRtFormats
         _ => throw new ArgumentOutOfRangeException(nameof(format), format, "fp8, mxfp8, nvfp4"),
     };
 
-    /// <param name="axis">Axis of the output channels.</param>
-    public static Fragment Weight(string format, string name, ReadOnlySpan<float> values, IReadOnlyList<long> dims, int axis) => format switch
+    /// <param name="name">What the names of its tensors begin with.</param>
+    public static Fragment Weight(string format, string name, EncodedWeight weight) => format switch
     {
-        "fp8" => Fp8Weight(format, name, values, dims, axis),
-        "mxfp8" => Mxfp8Weight(name, values, dims, axis),
-        "nvfp4" => Nvfp4Weight(name, values, dims, axis),
+        "fp8" => Fp8Weight(format, name, weight),
+        "mxfp8" => Mxfp8Weight(name, weight),
+        "nvfp4" => Nvfp4Weight(name, weight),
         _ => throw new ArgumentOutOfRangeException(nameof(format), format, "fp8, mxfp8, nvfp4"),
     };
 
     /// <summary>FLOAT8 codes in the weight's own order and DequantizeLinear with a scale an output channel.</summary>
-    public static Fragment Fp8Weight(string format, string name, ReadOnlySpan<float> values, IReadOnlyList<long> dims, int axis)
+    internal static Fragment Fp8Weight(string format, string name, EncodedWeight weight)
     {
-        var encoded = WeightFormat.Of(format).Encode(values, dims, axis);
         var type = SimActivations.Fp8Type(format).Type;
         var b = new FragmentBuilder($"{name}_{format}");
-        var codes = b.Constant(Tensors.Raw($"{name}_{format}_q", type, encoded.InOwnOrder(encoded.Codes), [.. dims]));
-        var scales = b.Constant(Tensors.Vector($"{name}_{format}_scale", encoded.Scales));
-        var zeros = b.Constant(Tensors.Raw($"zero_{format}_{encoded.Scales.Length}", type, new byte[encoded.Scales.Length], encoded.Scales.Length));
-        return b.Finish(b.Node(n => n.With("axis", (long)axis), "DequantizeLinear", codes, scales, zeros));
+        var codes = b.Constant(Tensors.Raw($"{name}_{format}_q", type, weight.InOwnOrder(weight.Codes), [.. weight.Dims]));
+        var scales = b.Constant(Tensors.Vector($"{name}_{format}_scale", weight.Scales));
+        var zeros = b.Constant(Tensors.Raw($"zero_{format}_{weight.Scales.Length}", type, new byte[weight.Scales.Length], weight.Scales.Length));
+        return b.Finish(b.Node(n => n.With("axis", (long)weight.Axis!.Value), "DequantizeLinear", codes, scales, zeros));
     }
 
     private static Fragment Mxfp8Activation(string tensor, string suffix)
@@ -51,14 +50,13 @@ internal static class TensorRtFormats
         return b.Finish(Mxfp8Dequantise(b, q[0], q[1]));
     }
 
-    private static Fragment Mxfp8Weight(string name, ReadOnlySpan<float> values, IReadOnlyList<long> dims, int axis)
+    private static Fragment Mxfp8Weight(string name, EncodedWeight weight)
     {
-        var encoded = new Mxfp8().Encode(values, dims, axis);
         var b = new FragmentBuilder(name + "_mxfp8");
-        var codes = b.Constant(Tensors.Raw(name + "_mxfp8_q", DataType.Float8E4M3Fn, encoded.Codes, InRows(dims, axis, encoded.Reduction)));
+        var codes = b.Constant(Tensors.Raw(name + "_mxfp8_q", DataType.Float8E4M3Fn, weight.Codes, InRows(weight, weight.Reduction)));
         // TensorRT reads E8M0 from bytes.
-        var scales = b.Constant(Tensors.Raw(name + "_mxfp8_scale", DataType.Uint8, encoded.BlockScales, InRows(dims, axis, encoded.Blocks)));
-        return b.Finish(InOwnOrder(b, Mxfp8Dequantise(b, codes, scales), dims, axis));
+        var scales = b.Constant(Tensors.Raw(name + "_mxfp8_scale", DataType.Uint8, weight.BlockScales, InRows(weight, weight.Blocks)));
+        return b.Finish(InOwnOrder(b, Mxfp8Dequantise(b, codes, scales), weight));
     }
 
     private static Fragment Nvfp4Activation(string tensor, float amax, string suffix)
@@ -69,14 +67,13 @@ internal static class TensorRtFormats
         return b.Finish(Nvfp4Dequantise(b, q[0], q[1], tensorScale));
     }
 
-    private static Fragment Nvfp4Weight(string name, ReadOnlySpan<float> values, IReadOnlyList<long> dims, int axis)
+    private static Fragment Nvfp4Weight(string name, EncodedWeight weight)
     {
-        var encoded = new Nvfp4().Encode(values, dims, axis);
         var b = new FragmentBuilder(name + "_nvfp4");
-        var codes = b.Constant(Tensors.Raw(name + "_nvfp4_q", DataType.Float4E2M1, encoded.Codes, InRows(dims, axis, encoded.Reduction)));
-        var scales = b.Constant(Tensors.Raw(name + "_nvfp4_scale", DataType.Float8E4M3Fn, encoded.BlockScales, InRows(dims, axis, encoded.Blocks)));
-        var tensorScale = b.Constant(Tensors.Scalar(name + "_nvfp4_tensor_scale", encoded.Scales[0]));
-        return b.Finish(InOwnOrder(b, Nvfp4Dequantise(b, codes, scales, tensorScale), dims, axis));
+        var codes = b.Constant(Tensors.Raw(name + "_nvfp4_q", DataType.Float4E2M1, weight.Codes, InRows(weight, weight.Reduction)));
+        var scales = b.Constant(Tensors.Raw(name + "_nvfp4_scale", DataType.Float8E4M3Fn, weight.BlockScales, InRows(weight, weight.Blocks)));
+        var tensorScale = b.Constant(Tensors.Scalar(name + "_nvfp4_tensor_scale", weight.Scales[0]));
+        return b.Finish(InOwnOrder(b, Nvfp4Dequantise(b, codes, scales, tensorScale), weight));
     }
 
     private static string Mxfp8Dequantise(FragmentBuilder b, string codes, string scales) =>
@@ -89,14 +86,15 @@ internal static class TensorRtFormats
     private static NodeProto Blocks(NodeProto node, int size) => node.With("axis", -1L).With("block_size", (long)size);
 
     /// <summary>Shape with the output channels before the reduction axis, of which <paramref name="last"/> elements are left.</summary>
-    private static long[] InRows(IReadOnlyList<long> dims, int axis, long last) => [.. dims.Take(dims.Count - 2), dims[axis], last];
+    private static long[] InRows(EncodedWeight weight, long last) => [.. weight.Dims.Take(weight.Dims.Count - 2), weight.Dims[weight.Axis!.Value], last];
 
     /// <summary>Blocks run along the last axis; a weight [K, N] is stored as [N, K] and turned.</summary>
-    private static string InOwnOrder(FragmentBuilder b, string rows, IReadOnlyList<long> dims, int axis)
+    private static string InOwnOrder(FragmentBuilder b, string rows, EncodedWeight weight)
     {
-        if (axis != dims.Count - 1)
+        var rank = weight.Dims.Count;
+        if (weight.Axis != rank - 1)
             return rows;
-        long[] turned = [.. Enumerable.Range(0, dims.Count - 2).Select(i => (long)i), dims.Count - 1, dims.Count - 2];
+        long[] turned = [.. Enumerable.Range(0, rank - 2).Select(i => (long)i), rank - 1, rank - 2];
         return b.Node(n => n.With("perm", turned), "Transpose", rows);
     }
 }

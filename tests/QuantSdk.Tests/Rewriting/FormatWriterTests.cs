@@ -176,7 +176,7 @@ public sealed class FormatWriterTests
             using var folder = new TempFolder();
             var (model, plan, _) = Product("MatMul", "fp8", "fp8", folder, 21, value: value);
             var e = Assert.ThrowsExactly<QuantSdkException>(() => Lowering.Lower(model, plan, "sim"));
-            Assert.AreEqual("QSDK3031", e.Code);
+            Assert.AreEqual("QSDK3040", e.Code);
             StringAssert.Contains(e.Message, "'w'");
         }
     }
