@@ -33,49 +33,43 @@ internal readonly struct ReductionRows
     public void Gather<T>(ReadOnlySpan<T> weights, Span<T> rows)
     {
         for (var m = 0; m < _matrices; m++)
-        {
-            for (var (o, tile) = (0, 0); o < _outer; o = tile)
-            {
-                // Tiles keep both sides of the transposition in the cache.
-                tile = Math.Min(_outer, o + 32);
-                for (var c = 0; c < _columns; c++)
-                {
-                    for (var k = o; k < tile; k++)
-                    {
-                        var (weight, row) = Positions(m, k, c);
-                        if (_inner == 1)
-                            rows[row] = weights[weight];
-                        else
-                            weights.Slice(weight, _inner).CopyTo(rows[row..]);
-                    }
-                }
-            }
-        }
+            Turn(weights.Slice(m * _columns * Reduction, _columns * Reduction), rows[(m * _columns * Reduction)..], _outer, _columns, _inner);
     }
 
     /// <summary>The rows in the weight's own order.</summary>
     public void Scatter<T>(ReadOnlySpan<T> rows, Span<T> weights)
     {
         for (var m = 0; m < _matrices; m++)
+            Turn(rows.Slice(m * _columns * Reduction, _columns * Reduction), weights[(m * _columns * Reduction)..], _columns, _outer, _inner);
+    }
+
+    /// <summary>[rows, columns, inner] to [columns, rows, inner].</summary>
+    private static void Turn<T>(ReadOnlySpan<T> source, Span<T> target, int rows, int columns, int inner)
+    {
+        // Whole cache lines of both sides, whatever their distance: a power of two would put a column into one set of the cache.
+        const int Tile = 16;
+        var tile = new T[Tile * Tile];
+        for (var r = 0; r < rows; r += Tile)
         {
-            for (var (o, tile) = (0, 0); o < _outer; o = tile)
+            var height = Math.Min(Tile, rows - r);
+            for (var c = 0; c < columns; c += Tile)
             {
-                tile = Math.Min(_outer, o + 32);
-                for (var c = 0; c < _columns; c++)
+                var width = Math.Min(Tile, columns - c);
+                if (inner > 1)
                 {
-                    for (var k = o; k < tile; k++)
-                    {
-                        var (weight, row) = Positions(m, k, c);
-                        if (_inner == 1)
-                            weights[weight] = rows[row];
-                        else
-                            rows.Slice(row, _inner).CopyTo(weights[weight..]);
-                    }
+                    for (var i = 0; i < height * width; i++)
+                        source.Slice(((r + i / width) * columns + c + i % width) * inner, inner).CopyTo(target[(((c + i % width) * rows + r + i / width) * inner)..]);
+                    continue;
+                }
+                for (var i = 0; i < height; i++)
+                    source.Slice((r + i) * columns + c, width).CopyTo(tile.AsSpan(i * Tile));
+                for (var j = 0; j < width; j++)
+                {
+                    var column = target.Slice((c + j) * rows + r, height);
+                    for (var i = 0; i < column.Length; i++)
+                        column[i] = tile[i * Tile + j];
                 }
             }
         }
     }
-
-    private (int Weight, int Row) Positions(int matrix, int outer, int column) =>
-        (((matrix * _outer + outer) * _columns + column) * _inner, (matrix * _columns + column) * Reduction + outer * _inner);
 }
