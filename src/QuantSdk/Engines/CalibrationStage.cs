@@ -2,7 +2,6 @@ using QuantSdk.Calibration;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
-using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Engines;
@@ -21,10 +20,8 @@ internal static class CalibrationStage
     public static CalibratedModel Run(
         BuildRequest request, Recipe recipe, OnnxModel model, DiffusionRoles? roles, ModelSession reference, OnnxModel? conditioner, string scratch, IBuildLog log, CancellationToken cancellation)
     {
-        // Before the model is run for minutes.
-        QdqWriter.CheckOpset(model);
-        using var conditioning = conditioner is null ? null : ModelSession.Open(conditioner.Path, new SessionSettings { Threads = request.Threads });
-        var inputs = CalibrationInputs.Read(request, recipe, reference.Inputs, roles, conditioning, log);
+        using var conditioning = conditioner is null ? null : ReferenceModel.Open(conditioner, request.Threads);
+        var inputs = CalibrationInputs.Read(request, recipe, reference.Inputs, roles, conditioning?.Session, log);
         var placement = Placement.Decide(model, recipe, roles);
         if (placement.Layers.Count == 0)
             throw new QuantSdkException("QSDK3003", $"{recipe.Name}: no node can be quantised ({(placement.Kept.Count == 0 ? "there is no Conv, ConvTranspose, Gemm or MatMul" : string.Join("; ", placement.Kept.GroupBy(k => k.Reason).Select(g => $"{g.Count()} {g.Key}")))}). Set Precision to none to ship it in float.", request.Model);

@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using System.Text;
 using QuantSdk.Calibration;
 using QuantSdk.Onnx;
+using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Planning;
 using QuantSdk.Quality;
 using QuantSdk.Recipes;
@@ -34,8 +35,10 @@ internal sealed class ModelBuilder
         var original = Load(_request.Model);
         var roles = Roles.Find(original, recipe);
         using var folder = new EngineFolder(_request.Output);
-        using var reference = ModelSession.Open(original.Path, new SessionSettings { Threads = _request.Threads });
-        var model = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => Simplification.Simplify(original));
+        var prepared = Intake.Prepare(original, recipe);
+        using var open = ReferenceModel.Open(original, _request.Threads);
+        var reference = open.Session;
+        var model = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => Simplification.Simplify(prepared));
 
         Plan? plan = null;
         CalibrationTable? calibration = null;

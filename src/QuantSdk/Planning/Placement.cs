@@ -24,8 +24,8 @@ internal sealed record Placement(IReadOnlyList<Layer> Layers, IReadOnlyList<Kept
         {
             if (!IsProduct(node))
             {
-                if (node.HasSubgraph())
-                    kept.Add(new Kept(node.Label(), node.OpType, modules[node], "nodes inside the bodies of control flow are left alone in this version", false));
+                if (OtherWeights.Of(view, node, modules[node]) is { } other)
+                    kept.Add(other);
                 continue;
             }
             var module = modules[node];
@@ -52,7 +52,7 @@ internal sealed record Placement(IReadOnlyList<Layer> Layers, IReadOnlyList<Kept
         if (view.Initializer(node.Input[0]) is not null)
             return (null, "its first operand is constant");
         if (view.Initializer(node.Input[1]) is not { } weight)
-            return (null, "a product of two activations has no constant weight");
+            return (null, IsConstant(view, node.Input[1]) ? "its weight is computed from constants, as quantised ones are" : "a product of two activations has no constant weight");
         if (weight.DataType != (int)DataType.Float)
             return (null, $"its weight is {ElementType.Name(weight.DataType)}; float is quantised in this version");
         var bias = node.Input.Count > 2 && node.Input[2].Length > 0 ? node.Input[2] : null;
@@ -76,6 +76,10 @@ internal sealed record Placement(IReadOnlyList<Layer> Layers, IReadOnlyList<Kept
         };
         return (new Layer(node, module, node.Input[0], weight.Name, axis, bias, Output(view, node)), null);
     }
+
+    /// <summary>True where a few nodes at most lie between a tensor and the constants that it is made of.</summary>
+    private static bool IsConstant(GraphView view, string tensor, int depth = 8) =>
+        view.Initializer(tensor) is not null || (depth > 0 && view.Producer(tensor) is { Input.Count: > 0 } node && node.Input.All(i => i.Length == 0 || IsConstant(view, i, depth - 1)));
 
     /// <summary>What follows a convolution without cost when its output is quantised: a Relu or a Clip that alone reads it.</summary>
     private static string Output(GraphView view, NodeProto node)

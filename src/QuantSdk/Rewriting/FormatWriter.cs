@@ -22,10 +22,9 @@ internal static class FormatWriter
     /// <summary>Quantises and dequantises an activation.</summary>
     /// <param name="target">tensorrt or sim.</param>
     /// <param name="reduction">Length of its last axis.</param>
-    /// <param name="suffix">Tells the names apart where a tensor is quantised in several ways.</param>
-    public static Fragment Activation(string target, TensorPlan activation, long reduction, string suffix = "") => target == "tensorrt"
-        ? TensorRtFormats.Activation(activation.Format, activation.Tensor, activation.Amax, suffix)
-        : SimActivations.Of(activation.Format, activation.Tensor, reduction, activation.Amax, suffix);
+    public static Fragment Activation(string target, TensorPlan activation, long reduction) => target == "tensorrt"
+        ? TensorRtFormats.Activation(activation.Format, activation.Tensor, activation.Amax)
+        : SimActivations.Of(activation.Format, activation.Tensor, reduction, activation.Amax);
 
     /// <param name="values">The weight, or what smoothing has made of it.</param>
     /// <param name="path">The model, for messages.</param>

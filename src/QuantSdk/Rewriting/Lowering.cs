@@ -42,16 +42,16 @@ internal static class Lowering
     {
         writer.Require(FormatWriter.Opset(layer.Activation.Format, target), layer.Activation.Format);
         var reduction = Reduction(layer, writer.Initializer(layer.Weight.Tensor));
-        return writer.Insert(layer.Activation.Tensor, $"{layer.Activation.Format} {layer.Activation.Amax:r}", suffix => FormatWriter.Activation(target, layer.Activation, reduction, suffix));
+        return writer.Insert(layer.Activation.Tensor, $"{layer.Activation.Format} {layer.Activation.Amax:r}", () => FormatWriter.Activation(target, layer.Activation, reduction));
     }
 
     private static string Weight(QdqWriter writer, WeightPlan weight, string target)
     {
         writer.Require(FormatWriter.Opset(weight.Format, target), weight.Format);
-        return writer.Insert(weight.Tensor, $"{weight.Format} {weight.Axis} {weight.BlockSize}", suffix =>
+        return writer.Insert(weight.Tensor, $"{weight.Format} {weight.Axis} {weight.BlockSize}", () =>
         {
             var tensor = writer.Initializer(weight.Tensor);
-            return FormatWriter.Weight(target, weight.Format, weight.Tensor + suffix, FormatWriter.Encode(weight, tensor.ToFloats(), tensor.Dims, writer.Path));
+            return FormatWriter.Weight(target, weight.Format, weight.Tensor, FormatWriter.Encode(weight, tensor.ToFloats(), tensor.Dims, writer.Path));
         });
     }
 

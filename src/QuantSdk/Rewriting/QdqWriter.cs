@@ -9,30 +9,25 @@ namespace QuantSdk.Rewriting;
 /// <summary>Adds QuantizeLinear/DequantizeLinear nodes to a copy of a graph: one pair a tensor and grid, weights as int8 with DequantizeLinear alone.</summary>
 internal sealed class QdqWriter
 {
+    private readonly long _opset;
     private readonly GraphView _view;
     private readonly Dictionary<NodeProto, List<NodeProto>> _after = new(ReferenceEqualityComparer.Instance);
     private readonly List<NodeProto> _first = [];
     private readonly List<TensorProto> _initializers = [];
     private readonly Dictionary<(string, Int8Grid), string> _activations = [];
     private readonly Dictionary<(string, int), (string Name, float[] Scales)> _weights = [];
-    private readonly long _opset;
-    private readonly HashSet<string> _constants = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, string> _constants = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, List<TensorProto>> _shared = new(StringComparer.Ordinal);
     private readonly Dictionary<(string, string), string> _fragments = [];
-    private readonly Dictionary<NodeProto, Fragment> _replacements = new(ReferenceEqualityComparer.Instance);
-
-    /// <exception cref="QuantSdkException">QSDK3001 where the model's operator set has no per-channel quantisation.</exception>
-    public static void CheckOpset(OnnxModel model)
-    {
-        if (model.Opset < 13)
-            throw new QuantSdkException("QSDK3001", $"'{model.Path}' uses opset {model.Opset}; per-channel quantisation needs 13 or newer. Export the model again with opset 17 or newer.", model.Path);
-    }
+    private readonly Dictionary<NodeProto, IReadOnlyList<NodeProto>> _replacements = new(ReferenceEqualityComparer.Instance);
+    private readonly UniqueNames _names;
 
     public QdqWriter(OnnxModel model)
     {
-        CheckOpset(model);
         (Path, _opset) = (model.Path, model.Opset);
         Model = model.Proto.Clone();
         _view = new GraphView(Model.Graph);
+        _names = new UniqueNames(Model.Graph);
         Nodes = Model.Graph.Node.ToDictionary(n => n.Label(), StringComparer.Ordinal);
     }
 
@@ -48,9 +43,8 @@ internal sealed class QdqWriter
     {
         if (_activations.TryGetValue((tensor, grid), out var name))
             return name;
-        var suffix = _activations.Keys.Count(k => k.Item1 == tensor) is var n and > 0 ? $"_{n}" : "";
-        name = $"{tensor}{suffix}_dq";
-        AddPair(tensor, $"{tensor}{suffix}", grid, name);
+        name = _names.Make(tensor + "_dq");
+        AddPair(tensor, grid, name);
         return _activations[(tensor, grid)] = name;
     }
 
@@ -58,9 +52,9 @@ internal sealed class QdqWriter
     public void Output(string tensor, Int8Grid grid)
     {
         var producer = _view.Producer(tensor)!;
-        var raw = tensor + "_raw";
+        var raw = _names.Make(tensor + "_raw");
         producer.Output[producer.Output.IndexOf(tensor)] = raw;
-        AddPair(tensor, tensor, grid, tensor, raw);
+        AddPair(tensor, grid, tensor, raw);
         // Readers with the same grid find the pair that is there already.
         _activations[(tensor, grid)] = tensor;
     }
@@ -72,11 +66,9 @@ internal sealed class QdqWriter
             return done;
         var tensor = _view.Initializer(weight)!;
         var (codes, scales) = Int8Weights.Encode(MemoryMarshal.Cast<byte, float>(tensor.RawData.Span), tensor.Dims, axis);
-        _initializers.Add(Tensors.Create(weight + "_q", codes, [.. tensor.Dims]));
-        _initializers.Add(Tensors.Vector(weight + "_scale", scales));
         var zeros = Constant($"zero_s8_{scales.Length}", name => Tensors.Vector(name, new sbyte[scales.Length]));
-        _first.Add(Onnx.Nodes.Create("DequantizeLinear", "", [weight + "_q", weight + "_scale", zeros], [weight + "_dq"]).With("axis", (long)axis));
-        return _weights[(weight, axis)] = (weight + "_dq", scales);
+        var name = AddDequantized(weight, n => Tensors.Create(n, codes, [.. tensor.Dims]), scales, zeros, axis);
+        return _weights[(weight, axis)] = (name, scales);
     }
 
     /// <summary>Stores a bias as int32 with scale = activation scale × weight scales: the accumulator's own grid.</summary>
@@ -87,12 +79,8 @@ internal sealed class QdqWriter
         var codes = new int[scales.Length];
         for (var i = 0; i < codes.Length; i++)
             codes[i] = (int)Math.Clamp(Math.Round(values[i] / (double)scales[i], MidpointRounding.ToEven), int.MinValue, int.MaxValue);
-        var name = node + "_bias";
-        _initializers.Add(Tensors.Vector(name + "_q", codes));
-        _initializers.Add(Tensors.Vector(name + "_scale", scales));
         var zeros = Constant($"zero_s32_{scales.Length}", n => Tensors.Vector(n, new int[scales.Length]));
-        _first.Add(Onnx.Nodes.Create("DequantizeLinear", "", [name + "_q", name + "_scale", zeros], [name + "_dq"]).With("axis", 0L));
-        return name + "_dq";
+        return AddDequantized(node + "_bias", n => Tensors.Vector(n, codes), scales, zeros, 0);
     }
 
     /// <summary>A constant of the graph.</summary>
@@ -106,25 +94,23 @@ internal sealed class QdqWriter
     }
 
     /// <summary>Adds a fragment that reads <paramref name="tensor"/>, once a key; returns the name of its result.</summary>
-    /// <param name="make">Given what tells its names from those of other fragments of the tensor.</param>
-    public string Insert(string tensor, string key, Func<string, Fragment> make)
+    public string Insert(string tensor, string key, Func<Fragment> make)
     {
         if (_fragments.TryGetValue((tensor, key), out var output))
             return output;
-        var fragment = make(_fragments.Keys.Count(k => k.Item1 == tensor) is var n and > 0 ? $"_{n}" : "");
-        Adopt(fragment);
+        var fragment = Adopt(make());
         After(tensor, fragment.Nodes);
         return _fragments[(tensor, key)] = fragment.Output;
     }
 
-    /// <summary>Puts a fragment in the place of a node of one output, which keeps its name, as the fragment's first node keeps the node's.</summary>
+    /// <summary>Puts a fragment in the place of a node of one output: its first node takes the node's name, its result that of the output.</summary>
     public void Replace(NodeProto node, Fragment fragment)
     {
-        Adopt(fragment);
+        fragment = Adopt(fragment);
         fragment.Nodes[0].Name = node.Name;
         var last = fragment.Nodes.Single(n => n.Output.Contains(fragment.Output));
         last.Output[last.Output.IndexOf(fragment.Output)] = node.Output[0];
-        _replacements[node] = fragment;
+        _replacements[node] = fragment.Nodes;
     }
 
     /// <summary>The graph with everything in topological order.</summary>
@@ -134,7 +120,7 @@ internal sealed class QdqWriter
         foreach (var node in Model.Graph.Node)
         {
             if (_replacements.TryGetValue(node, out var replacement))
-                nodes.AddRange(replacement.Nodes);
+                nodes.AddRange(replacement);
             else
                 nodes.Add(node);
             if (_after.TryGetValue(node, out var added))
@@ -150,16 +136,27 @@ internal sealed class QdqWriter
         return Model;
     }
 
-    private void AddPair(string tensor, string baseName, Int8Grid grid, string result, string? source = null)
+    /// <summary>Codes, scales and the node that multiplies them; returns the name of the product.</summary>
+    private string AddDequantized(string stem, Func<string, TensorProto> codes, float[] scales, string zeros, int axis)
     {
-        _initializers.Add(Tensors.Scalar(baseName + "_scale", grid.Scale));
+        var (q, scale, result) = (_names.Make(stem + "_q"), _names.Make(stem + "_scale"), _names.Make(stem + "_dq"));
+        _initializers.Add(codes(q));
+        _initializers.Add(Tensors.Vector(scale, scales));
+        _first.Add(Onnx.Nodes.Create("DequantizeLinear", "", [q, scale, zeros], [result]).With("axis", (long)axis));
+        return result;
+    }
+
+    private void AddPair(string tensor, Int8Grid grid, string result, string? source = null)
+    {
+        var (q, scale) = (_names.Make(tensor + "_q"), _names.Make(tensor + "_scale"));
+        _initializers.Add(Tensors.Scalar(scale, grid.Scale));
         var zeroPoint = grid.Signed
             ? Constant($"zp_s8_{grid.ZeroPoint}", n => Tensors.Scalar(n, (sbyte)grid.ZeroPoint))
             : Constant($"zp_u8_{grid.ZeroPoint}", n => Tensors.Scalar(n, (byte)grid.ZeroPoint));
         NodeProto[] pair =
         [
-            Onnx.Nodes.Create("QuantizeLinear", "", [source ?? tensor, baseName + "_scale", zeroPoint], [baseName + "_q"]),
-            Onnx.Nodes.Create("DequantizeLinear", "", [baseName + "_q", baseName + "_scale", zeroPoint], [result]),
+            Onnx.Nodes.Create("QuantizeLinear", "", [source ?? tensor, scale, zeroPoint], [q]),
+            Onnx.Nodes.Create("DequantizeLinear", "", [q, scale, zeroPoint], [result]),
         ];
         After(tensor, pair);
     }
@@ -177,18 +174,43 @@ internal sealed class QdqWriter
         list.AddRange(nodes);
     }
 
-    private void Adopt(Fragment fragment)
+    /// <summary>The fragment with names that are free in this graph, its constants among the graph's: equal ones are there once.</summary>
+    private Fragment Adopt(Fragment fragment)
     {
+        var names = new Dictionary<string, string>(StringComparer.Ordinal);
         foreach (var constant in fragment.Initializers)
-            Constant(constant.Name, _ => constant);
-        foreach (var domain in fragment.Nodes.Select(n => n.Domain).Where(d => d.Length > 0 && Model.OpsetImport.All(o => o.Domain != d)).Distinct(StringComparer.Ordinal).ToArray())
-            Model.OpsetImport.Add(new OperatorSetIdProto { Domain = domain, Version = 1 });
+            names[constant.Name] = Shared(constant);
+        foreach (var node in fragment.Nodes)
+        {
+            for (var i = 0; i < node.Input.Count; i++)
+                node.Input[i] = names.GetValueOrDefault(node.Input[i], node.Input[i]);
+            for (var i = 0; i < node.Output.Count; i++)
+                node.Output[i] = names[node.Output[i]] = _names.Make(node.Output[i]);
+            node.Name = node.Output[0];
+            if (node.Domain.Length > 0 && Model.OpsetImport.All(o => o.Domain != node.Domain))
+                Model.OpsetImport.Add(new OperatorSetIdProto { Domain = node.Domain, Version = 1 });
+        }
+        return fragment with { Output = names[fragment.Output] };
     }
 
-    private string Constant(string name, Func<string, TensorProto> make)
+    private string Shared(TensorProto constant)
     {
-        if (_constants.Add(name))
-            _initializers.Add(make(name));
-        return name;
+        if (!_shared.TryGetValue(constant.Name, out var named))
+            _shared[constant.Name] = named = [];
+        if (named.FirstOrDefault(t => t.DataType == constant.DataType && t.Dims.Equals(constant.Dims) && t.RawData.Equals(constant.RawData)) is { } equal)
+            return equal.Name;
+        named.Add(constant);
+        constant.Name = _names.Make(constant.Name);
+        _initializers.Add(constant);
+        return constant.Name;
+    }
+
+    private string Constant(string key, Func<string, TensorProto> make)
+    {
+        if (_constants.TryGetValue(key, out var name))
+            return name;
+        name = _names.Make(key);
+        _initializers.Add(make(name));
+        return _constants[key] = name;
     }
 }

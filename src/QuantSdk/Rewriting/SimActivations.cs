@@ -13,38 +13,37 @@ internal static class SimActivations
     /// <param name="format">int8-dynamic, fp8, fp8-e5m2, mxfp8 or nvfp4.</param>
     /// <param name="reduction">Length of the tensor's last axis, along which blocks run.</param>
     /// <param name="amax">Largest magnitude in the calibration data; mxfp8 and int8-dynamic do without.</param>
-    /// <param name="suffix">Tells the names apart where a tensor is quantised in several ways.</param>
-    public static Fragment Of(string format, string tensor, long reduction, float amax, string suffix = "") => format switch
+    public static Fragment Of(string format, string tensor, long reduction, float amax) => format switch
     {
-        "int8-dynamic" => Int8Dynamic(tensor, suffix),
-        "fp8" or "fp8-e5m2" => Fp8(tensor, format, amax, suffix),
-        "mxfp8" => Mxfp8(tensor, reduction, suffix),
-        "nvfp4" => Nvfp4(tensor, reduction, amax, suffix),
+        "int8-dynamic" => Int8Dynamic(tensor),
+        "fp8" or "fp8-e5m2" => Fp8(tensor, format, amax),
+        "mxfp8" => Mxfp8(tensor, reduction),
+        "nvfp4" => Nvfp4(tensor, reduction, amax),
         _ => throw new ArgumentOutOfRangeException(nameof(format), format, "int8-dynamic, fp8, fp8-e5m2, mxfp8, nvfp4"),
     };
 
     /// <summary>u8 with a range found in each run: one for all rows of a batch.</summary>
-    private static Fragment Int8Dynamic(string tensor, string suffix)
+    private static Fragment Int8Dynamic(string tensor)
     {
-        var b = new FragmentBuilder($"{tensor}{suffix}_int8d");
+        var b = new FragmentBuilder($"{tensor}_int8d");
         var q = b.Node(_ => { }, "", "DynamicQuantizeLinear", 3, tensor);
         return b.Finish(b.Node("DequantizeLinear", q));
     }
 
     /// <summary>Q/DQ with one scale a tensor; what TensorRT takes for E4M3.</summary>
-    internal static Fragment Fp8(string tensor, string format, float amax, string suffix)
+    internal static Fragment Fp8(string tensor, string format, float amax)
     {
         var (element, type) = Fp8Type(format);
-        var b = new FragmentBuilder($"{tensor}{suffix}_{format}");
-        var scale = b.Constant(Tensors.Scalar($"{tensor}{suffix}_{format}_scale", element.Scale(amax)));
+        var b = new FragmentBuilder($"{tensor}_{format}");
+        var scale = b.Constant(Tensors.Scalar($"{tensor}_{format}_scale", element.Scale(amax)));
         var zero = b.Constant(Tensors.Raw($"zp_{format}", type, [0]));
         return b.Finish(b.Node("DequantizeLinear", b.Node("QuantizeLinear", tensor, scale, zero), scale, zero));
     }
 
     /// <summary>Blocks of 32 in E4M3, each with the power of two 2^ceil(log2(amax / 448)).</summary>
-    private static Fragment Mxfp8(string tensor, long reduction, string suffix)
+    private static Fragment Mxfp8(string tensor, long reduction)
     {
-        var b = new FragmentBuilder($"{tensor}{suffix}_mxfp8");
+        var b = new FragmentBuilder($"{tensor}_mxfp8");
         return InBlocks(b, tensor, reduction, Numerics.Mxfp8.BlockSize, (blocks, amax) =>
         {
             // The nearest power in the logarithm is the one wanted or the one below it, whatever the logarithm's last bits: one comparison decides.
@@ -60,10 +59,10 @@ internal static class SimActivations
     }
 
     /// <summary>Blocks of 16 in E2M1 with E4M3 scales; the tensor's scale is the calibrated one.</summary>
-    private static Fragment Nvfp4(string tensor, long reduction, float amax, string suffix)
+    private static Fragment Nvfp4(string tensor, long reduction, float amax)
     {
-        var b = new FragmentBuilder($"{tensor}{suffix}_nvfp4");
-        var tensorScale = b.Constant(Tensors.Scalar($"{tensor}{suffix}_nvfp4_scale", Numerics.Nvfp4.TensorScale(amax)));
+        var b = new FragmentBuilder($"{tensor}_nvfp4");
+        var tensorScale = b.Constant(Tensors.Scalar($"{tensor}_nvfp4_scale", Numerics.Nvfp4.TensorScale(amax)));
         return InBlocks(b, tensor, reduction, Numerics.Nvfp4.BlockSize, (blocks, blockAmax) =>
         {
             var blockScale = ThroughE4M3(b, b.Node("Div", b.Node("Div", blockAmax, b.Number(SmallFloat.E2M1.Max)), tensorScale));

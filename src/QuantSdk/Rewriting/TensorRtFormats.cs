@@ -14,12 +14,11 @@ internal static class TensorRtFormats
     public const string Domain = "trt";
 
     /// <param name="amax">Largest magnitude in the calibration data; mxfp8 does without.</param>
-    /// <param name="suffix">Tells the names apart where a tensor is quantised in several ways.</param>
-    public static Fragment Activation(string format, string tensor, float amax, string suffix = "") => format switch
+    public static Fragment Activation(string format, string tensor, float amax) => format switch
     {
-        "fp8" => SimActivations.Fp8(tensor, format, amax, suffix),
-        "mxfp8" => Mxfp8Activation(tensor, suffix),
-        "nvfp4" => Nvfp4Activation(tensor, amax, suffix),
+        "fp8" => SimActivations.Fp8(tensor, format, amax),
+        "mxfp8" => Mxfp8Activation(tensor),
+        "nvfp4" => Nvfp4Activation(tensor, amax),
         _ => throw new ArgumentOutOfRangeException(nameof(format), format, "fp8, mxfp8, nvfp4"),
     };
 
@@ -43,9 +42,9 @@ internal static class TensorRtFormats
         return b.Finish(b.Node(n => n.With("axis", (long)weight.Axis!.Value), "DequantizeLinear", codes, scales, zeros));
     }
 
-    private static Fragment Mxfp8Activation(string tensor, string suffix)
+    private static Fragment Mxfp8Activation(string tensor)
     {
-        var b = new FragmentBuilder($"{tensor}{suffix}_mxfp8");
+        var b = new FragmentBuilder($"{tensor}_mxfp8");
         var q = b.Node(n => Blocks(n, Mxfp8.BlockSize).With("output_dtype", (long)DataType.Float8E4M3Fn), Domain, "TRT_MXFP8DynamicQuantize", 2, tensor);
         return b.Finish(Mxfp8Dequantise(b, q[0], q[1]));
     }
@@ -59,10 +58,10 @@ internal static class TensorRtFormats
         return b.Finish(InOwnOrder(b, Mxfp8Dequantise(b, codes, scales), weight));
     }
 
-    private static Fragment Nvfp4Activation(string tensor, float amax, string suffix)
+    private static Fragment Nvfp4Activation(string tensor, float amax)
     {
-        var b = new FragmentBuilder($"{tensor}{suffix}_nvfp4");
-        var tensorScale = b.Constant(Tensors.Scalar($"{tensor}{suffix}_nvfp4_scale", Nvfp4.TensorScale(amax)));
+        var b = new FragmentBuilder($"{tensor}_nvfp4");
+        var tensorScale = b.Constant(Tensors.Scalar($"{tensor}_nvfp4_scale", Nvfp4.TensorScale(amax)));
         var q = b.Node(n => Blocks(n, Nvfp4.BlockSize).With("scale_type", (long)DataType.Float8E4M3Fn), Domain, "TRT_FP4DynamicQuantize", 2, tensor, tensorScale);
         return b.Finish(Nvfp4Dequantise(b, q[0], q[1], tensorScale));
     }
