@@ -200,6 +200,29 @@ public sealed class FormatWriterTests
         ModelSession.Open(folder["lowered.onnx"], new SessionSettings()).Dispose();
     }
 
+    [TestMethod]
+    public void Names_that_the_model_has_already_are_left_to_it()
+    {
+        // A tensor named as one of the fragment's nodes, one as its scale with another value, one as a shared number.
+        using var folder = new TempFolder();
+        var model = TestModels.Create(
+            [TestModels.Input("x", DataType.Float, -1, 16)], ["y"],
+            [Tensors.Create("w", WeightFormatTests.Gaussian(256, 1), 16, 16), Tensors.Scalar("x_nvfp4_scale", 5f), Tensors.Scalar("f32_40c00000", 7f)],
+            QuantSdk.Onnx.Nodes.Create("Mul", "x_nvfp4_0_Abs", ["x", "x_nvfp4_scale"], ["x_nvfp4_0"]),
+            QuantSdk.Onnx.Nodes.Create("MatMul", "product", ["x", "w"], ["p"]),
+            QuantSdk.Onnx.Nodes.Create("Add", "sum", ["x_nvfp4_0", "p"], ["s"]),
+            QuantSdk.Onnx.Nodes.Create("Mul", "scaled", ["s", "f32_40c00000"], ["y"]));
+        (model.IrVersion, model.OpsetImport[0].Version) = (10, 21);
+        var plan = new Plan(1, [new LayerPlan("product", "MatMul", "", new TensorPlan("x", "nvfp4", -1, 1, 1), new WeightPlan("w", "float", 1), null, null, 0)], []);
+        var x = WeightFormatTests.Gaussian(Rows * 16, 8);
+        var actual = Run(Lowering.Lower(TestModels.Reload(model, folder), plan, "sim"), x, 16);
+        var codec = new Nvfp4(Nvfp4.TensorScale(1));
+        var q = codec.Decode(codec.Encode(x, [Rows, 16], 0));
+        var w = WeightFormatTests.Gaussian(256, 1);
+        var expected = x.Select((v, i) => (float)(7 * (5 * (double)v + Enumerable.Range(0, 16).Sum(k => (double)q[i / 16 * 16 + k] * w[k * 16 + i % 16]))));
+        Assert.IsGreaterThan(120, WeightFormatTests.Sqnr([.. expected], actual));
+    }
+
     /// <summary>x · w, or x · wᵀ + (0, 1, 2, …), or a stack of two products, and its plan.</summary>
     private static (OnnxModel Model, Plan Plan, float[] Weight) Product(string op, string weights, string activations, TempFolder folder, int opset, int k = K, float? value = null)
     {
