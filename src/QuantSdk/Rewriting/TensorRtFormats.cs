@@ -10,13 +10,19 @@ namespace QuantSdk.Rewriting;
 /// </summary>
 internal static class TensorRtFormats
 {
+    /// <summary>
+    /// What ONNX Runtime must leave alone to run fp8 pairs as they stand, besides <c>session.disable_quant_qdq=1</c>: it looks for the limits of
+    /// a QuantizeLinear behind a Relu or Clip, and does not load a model where that is of fp8.
+    /// </summary>
+    public static IReadOnlyList<string> DisabledOptimizers { get; } = ["ReluQuantRewrite", "ClipQuantRewrite"];
+
     /// <summary>The domain of TensorRT's own operators.</summary>
     public const string Domain = "trt";
 
     /// <param name="amax">Largest magnitude in the calibration data; mxfp8 does without.</param>
     public static Fragment Activation(string format, string tensor, float amax) => format switch
     {
-        "fp8" => SimActivations.Fp8(tensor, format, amax),
+        "fp8" => Fp8Activation(tensor, amax),
         "mxfp8" => Mxfp8Activation(tensor),
         "nvfp4" => Nvfp4Activation(tensor, amax),
         _ => throw new ArgumentOutOfRangeException(nameof(format), format, "fp8, mxfp8, nvfp4"),
@@ -40,6 +46,14 @@ internal static class TensorRtFormats
         var scales = b.Constant(Tensors.Vector($"{name}_{format}_scale", weight.Scales));
         var zeros = b.Constant(Tensors.Raw($"zero_{format}_{weight.Scales.Length}", type, new byte[weight.Scales.Length], weight.Scales.Length));
         return b.Finish(b.Node(n => n.With("axis", (long)weight.Axis!.Value), "DequantizeLinear", codes, scales, zeros));
+    }
+
+    private static Fragment Fp8Activation(string tensor, float amax)
+    {
+        var b = new FragmentBuilder(tensor + "_fp8");
+        var scale = b.Constant(Tensors.Scalar(tensor + "_fp8_scale", SmallFloat.E4M3.Scale(amax)));
+        var zero = b.Constant(Tensors.Raw("zp_fp8", DataType.Float8E4M3Fn, [0]));
+        return b.Finish(b.Node("DequantizeLinear", b.Node("QuantizeLinear", tensor, scale, zero), scale, zero));
     }
 
     private static Fragment Mxfp8Activation(string tensor)
