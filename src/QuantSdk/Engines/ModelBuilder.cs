@@ -87,7 +87,7 @@ internal sealed class ModelBuilder
         foreach (var target in recipe.Targets)
         {
             var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
-            folder.Write(lowering, plan is null ? SimplifiedFloat(model) : Lowering.Lower(model, plan, lowering));
+            folder.Write(lowering, plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering));
         }
         return null;
     }

@@ -19,7 +19,7 @@ internal static class CpuLowering
 
     public static ModelProto Lower(OnnxModel model, Plan plan)
     {
-        var writer = new QdqWriter(model);
+        var writer = new QdqWriter(FloatFusions.Apply(model));
         var layers = plan.Layers.Where(l => Refusal(l) is null).ToArray();
         // Outputs first: a tensor that one layer writes and another reads has one pair.
         foreach (var output in layers.Where(l => l.Output is not null).Select(l => l.Output!).DistinctBy(o => o.Tensor))
