@@ -34,7 +34,7 @@ internal static class CpuLowering
             if (layer is { Op: "Gemm", Bias: not null })
                 node.Input[2] = writer.Bias(layer.Bias, grid.Scale, scales, layer.Node);
         }
-        return writer.Finish();
+        return LinearKernels.Write(writer.Finish());
     }
 
     private static Int8Grid Grid(TensorPlan tensor) => Int8Grid.Asymmetric(tensor.Low, tensor.High);

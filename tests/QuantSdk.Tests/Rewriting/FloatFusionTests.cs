@@ -30,6 +30,7 @@ public sealed class FloatFusionTests
         var fused = FloatFusions.Apply(model);
         Assert.AreEqual(attentions, Count(fused.Graph, "MultiHeadAttention"));
         Assert.AreEqual(gelus, Count(fused.Graph, "FastGelu"));
+        Assert.AreEqual(0, Count(fused.Graph, "LayerNormalization"));
         if (attentions > 2)
             Assert.AreEqual(0, Count(fused.Graph, "Softmax"), "nothing is computed twice");
         OnnxFile.Save(model.Proto, folder["a.onnx"], folder["a.data"]);

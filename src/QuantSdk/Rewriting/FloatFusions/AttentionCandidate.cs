@@ -14,17 +14,14 @@ internal sealed record AttentionCandidate(NodeProto Softmax, NodeProto Scores, d
     /// <summary>Every tensor whose shape or type the match depends on, beside those above the operands.</summary>
     private IEnumerable<string> Own => [.. Scores.Input, Scores.Output[0], Softmax.Input[0], Softmax.Output[0], .. Product.Input, Product.Output[0], Reshape.Output[0], .. Mask is null ? [] : (string[])[Mask]];
 
-    /// <summary>Tensors to probe.</summary>
-    public IEnumerable<string> Tensors { get; init; } = [];
-
-    /// <summary>The same with the tensors above q, k and v as far as a match may look.</summary>
-    public AttentionCandidate WithTensors(GraphView view)
+    /// <summary>The tensors to probe: its own, and those above q, k and v as far as a match may look.</summary>
+    public IReadOnlySet<string> Tensors(GraphView view)
     {
         var tensors = new HashSet<string>(Own, StringComparer.Ordinal);
         Climb(Scores.Input[0], 0);
         Climb(Scores.Input[1], 0);
         Climb(Product.Input[1], 0);
-        return this with { Tensors = tensors };
+        return tensors;
 
         // Scale, Transpose, Concat, Transpose, Cast, Reshape: what may lie between a product and the projections.
         void Climb(string tensor, int depth)

@@ -10,15 +10,20 @@ namespace QuantSdk.Rewriting;
 /// </summary>
 internal static class AttentionFusion
 {
+    /// <summary>The tensors whose shapes <see cref="Fuse"/> asks for.</summary>
+    public static IEnumerable<string> Tensors(ModelProto model)
+    {
+        var view = new GraphView(model.Graph);
+        return Candidates(view, Opset(model)).SelectMany(c => c.Tensors(view));
+    }
+
     /// <returns>How many were fused.</returns>
-    public static int Fuse(ModelProto model)
+    public static int Fuse(ModelProto model, ProbedShapes shapes)
     {
         var graph = model.Graph;
         var view = new GraphView(graph);
-        var opset = model.OpsetImport.FirstOrDefault(o => o.Domain is "" or "ai.onnx")?.Version ?? 0;
-        var candidates = graph.Node.Where(n => n.Is("Softmax")).SelectMany(n => Candidates(view, n, opset)).Select(c => c.WithTensors(view)).ToArray();
-        if (candidates.Length == 0 || ProbedShapes.Of(model, [.. candidates.SelectMany(c => c.Tensors)]) is not { } shapes)
-            return 0;
+        var opset = Opset(model);
+        var candidates = Candidates(view, opset).ToArray();
         var insertions = new Dictionary<NodeProto, IReadOnlyList<NodeProto>>(ReferenceEqualityComparer.Instance);
         var gone = new HashSet<NodeProto>(ReferenceEqualityComparer.Instance);
         foreach (var candidate in candidates.Where(c => !insertions.ContainsKey(c.Product)))
@@ -36,6 +41,10 @@ internal static class AttentionFusion
         DeadCode.Remove(graph);
         return insertions.Count;
     }
+
+    private static long Opset(ModelProto model) => model.OpsetImport.FirstOrDefault(o => o.Domain is "" or "ai.onnx")?.Version ?? 0;
+
+    private static IEnumerable<AttentionCandidate> Candidates(GraphView view, long opset) => view.Graph.Node.Where(n => n.Is("Softmax")).SelectMany(n => Candidates(view, n, opset));
 
     /// <summary>The ways to read what surrounds a Softmax; an Add of two products of activations can be read in two.</summary>
     private static IEnumerable<AttentionCandidate> Candidates(GraphView view, NodeProto softmax, long opset)

@@ -13,7 +13,13 @@ internal sealed class ProbedShapes
 
     private readonly Dictionary<string, long[][]> _shapes;
 
-    private ProbedShapes(Dictionary<string, long[][]> shapes) => _shapes = shapes;
+    private ProbedShapes(Dictionary<string, long[][]> shapes, bool onlyBatchVaries) => (_shapes, OnlyBatchVaries) = (shapes, onlyBatchVaries);
+
+    /// <summary>
+    /// True where no input has a dynamic dimension but its first: every other dimension that is the same in the probes is then the same always. A slice of
+    /// a sequence that was long enough in both need not be.
+    /// </summary>
+    public bool OnlyBatchVaries { get; }
 
     /// <summary>Shapes of <paramref name="tensors"/> that hold floats; null where the model does not run at other sizes.</summary>
     public static ProbedShapes? Of(ModelProto model, IReadOnlyCollection<string> tensors)
@@ -33,7 +39,7 @@ internal sealed class ProbedShapes
             if (values.All(t => t.DataType == (int)TensorProto.Types.DataType.Float))
                 shapes[values.Key] = [.. values.Select(t => t.Dims.ToArray())];
         }
-        return new ProbedShapes(shapes);
+        return new ProbedShapes(shapes, view.Inputs.All(i => i.Type.TensorType.Shape.Dim.Skip(1).All(d => d.HasDimValue && d.DimValue > 0)));
     }
 
     /// <summary>The shape at each size, or null for a tensor that is not a float one.</summary>
