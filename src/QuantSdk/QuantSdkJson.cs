@@ -14,6 +14,7 @@ namespace QuantSdk;
 [JsonSerializable(typeof(CalibrationTable))]
 [JsonSerializable(typeof(Plan))]
 [JsonSerializable(typeof(BuildReport))]
+[JsonSerializable(typeof(CostTable))]
 internal sealed partial class QuantSdkJson : JsonSerializerContext
 {
     private static readonly QuantSdkJson Readable = new(new JsonSerializerOptions

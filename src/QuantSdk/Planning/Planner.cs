@@ -22,7 +22,7 @@ internal static class Planner
     private static TensorPlan Tensor(TensorCalibration c) => new(c.Name, "int8", c.Low, c.High, c.Amax);
 
     /// <summary>Every weight is used once for each output position (Conv), input position (ConvTranspose) or row (linear).</summary>
-    private static long Macs(Layer layer, TensorProto weight, CalibrationTable calibration)
+    internal static long Macs(Layer layer, TensorProto weight, CalibrationTable calibration)
     {
         var elements = weight.Count();
         return layer.Op switch
