@@ -15,16 +15,34 @@ internal static class FloatFusions
     /// <summary>The model with everything fused; the names of tensors that are left are kept.</summary>
     public static OnnxModel Apply(OnnxModel model)
     {
+        var (fused, shapes) = BeforeQuantising(model);
+        var proto = ReferenceEquals(fused, model) ? model.Proto.Clone() : fused.Proto;
+        return model with { Proto = AfterQuantising(proto, shapes) };
+    }
+
+    /// <summary>Attention and activations, whose insides nothing quantises; and the shapes that the second half needs.</summary>
+    public static (OnnxModel Model, ProbedShapes? Shapes) BeforeQuantising(OnnxModel model)
+    {
         var proto = model.Proto.Clone();
         var found = TanhGelu.Fuse(proto.Graph);
         var tensors = AttentionFusion.Tensors(proto).Concat(RowNormalization.Tensors(proto.Graph)).ToHashSet(StringComparer.Ordinal);
-        if (tensors.Count > 0 && ProbedShapes.Of(model.Proto, tensors) is { } shapes)
-            found += AttentionFusion.Fuse(proto, shapes) + RowNormalization.Fuse(proto.Graph, shapes);
+        var shapes = tensors.Count > 0 ? ProbedShapes.Of(model.Proto, tensors) : null;
+        if (shapes is not null)
+            found += AttentionFusion.Fuse(proto, shapes);
         if (found == 0)
-            return model;
+            return (model, shapes);
         DeadCode.Remove(proto.Graph);
         ImportDomain(proto);
-        return model with { Proto = proto };
+        return (model with { Proto = proto }, shapes);
+    }
+
+    /// <summary>Normalisations, which until here take up scales of what they feed, and int8 products with their bias. Changes the graph in place.</summary>
+    /// <param name="shapes">What <see cref="BeforeQuantising"/> returned.</param>
+    public static ModelProto AfterQuantising(ModelProto model, ProbedShapes? shapes)
+    {
+        if (shapes is not null && RowNormalization.Fuse(model.Graph, shapes) > 0)
+            DeadCode.Remove(model.Graph);
+        return LinearKernels.Write(model);
     }
 
     /// <summary>Declares that a model uses ONNX Runtime's own operators.</summary>
