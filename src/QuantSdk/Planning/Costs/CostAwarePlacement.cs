@@ -1,7 +1,7 @@
 using System.Globalization;
 using QuantSdk.Calibration;
 using QuantSdk.Onnx;
-using QuantSdk.Rewriting;
+using QuantSdk.Recipes;
 
 namespace QuantSdk.Planning;
 
@@ -14,6 +14,19 @@ internal sealed record CostedPlacement(Placement Placement, IReadOnlyList<LayerC
 /// </summary>
 internal static class CostAwarePlacement
 {
+    /// <summary>What the recipe asks for: nothing is taken out where size matters more than speed, or where no CPU is a target.</summary>
+    /// <param name="costs">What Costs names, read; null: the shipped table.</param>
+    public static CostedPlacement Decide(OnnxModel model, Placement placement, CalibrationTable calibration, Recipe recipe, CostTable? costs, string cpuFeatures)
+    {
+        if (recipe.OptimizeFor != "speed" || !recipe.Targets.Contains("cpu") || recipe.Weights != "int8" || recipe.Activations is not ("int8" or "int8-dynamic"))
+            return new CostedPlacement(placement, []);
+        var cpuClass = CpuClass.Of(cpuFeatures);
+        return Decide(model, placement, calibration, costs ?? CostTable.Shipped(cpuClass), cpuClass, BatchOf(recipe));
+    }
+
+    /// <summary>Rows that a model is taken to run at once: with guidance, the conditional and the unconditional one.</summary>
+    public static int BatchOf(Recipe recipe) => recipe.Scheduler is not null && recipe.GuidanceScale != 1 ? 2 : 1;
+
     /// <param name="table">Null where the class of CPU was never measured: a rule then keeps what is too small to be sure of in float.</param>
     /// <param name="batch">Rows that run at once.</param>
     public static CostedPlacement Decide(OnnxModel model, Placement placement, CalibrationTable calibration, CostTable? table, string cpuClass, int batch)
@@ -42,7 +55,7 @@ internal static class CostAwarePlacement
                 dropped[layers[i]] = reason(i);
         }
         var kept = dropped.Select(d => new Kept(d.Key.Node.Label(), d.Key.Op, d.Key.Module, d.Value, false, Planner.Macs(d.Key, view.Initializer(d.Key.Weight)!, calibration)));
-        return new CostedPlacement(new Placement([.. placement.Layers.Where(l => !dropped.ContainsKey(l))], [.. placement.Kept, .. kept]), costs);
+        return new CostedPlacement(placement with { Layers = [.. placement.Layers.Where(l => !dropped.ContainsKey(l))], Kept = [.. placement.Kept, .. kept] }, costs);
     }
 
     /// <summary>Whether a constant bias is added: the product's own, or by the node behind it.</summary>
