@@ -90,7 +90,7 @@ internal sealed class DigitsMetric(DiffusionProtocol diffusion) : EndMetric
     }
 }
 
-/// <summary>Lines read without a mistake, and the share of frames whose most probable character is the float model's.</summary>
+/// <summary>Lines read without a mistake but for spaces around them, and the share of frames whose most probable character is the float model's.</summary>
 internal sealed class OcrMetric : EndMetric
 {
     private const int Batch = 16;
@@ -112,7 +112,7 @@ internal sealed class OcrMetric : EndMetric
     public override IReadOnlyList<Score> Measure(ModelSession session)
     {
         var lines = Frames(session);
-        var right = lines.Zip(_text).Count(line => Read(line.First) == line.Second);
+        var right = lines.Zip(_text).Count(line => Read(line.First).Trim() == line.Second);
         var same = lines.Zip(_reference).Sum(pair => pair.First.Zip(pair.Second).Count(frame => frame.First == frame.Second));
         return [new("exact lines", (double)right / lines.Length), new("frames", (double)same / _reference.Sum(line => line.Length))];
     }

@@ -110,17 +110,21 @@ internal sealed class Naive
         }
     }
 
+    /// <summary>Codes count from the minimum, or for s8 from zero: no zero point is rounded.</summary>
     private static List<NodeProto> Int8(GraphProto graph, string tensor, string result, float min, float max, bool signed)
     {
         var scale = signed ? Math.Max(-min, max) / 127 : (max - min) / 255;
         if (scale <= 0)
             scale = 1;
         graph.Initializer.Add(Tensors.Scalar(result + "_scale", scale));
-        graph.Initializer.Add(signed ? Tensors.Scalar(result + "_zero", (sbyte)0) : Tensors.Scalar(result + "_zero", (byte)Math.Clamp(MathF.Round(-min / scale), 0, 255)));
+        graph.Initializer.Add(signed ? Tensors.Scalar(result + "_zero", (sbyte)0) : Tensors.Scalar(result + "_zero", (byte)0));
+        graph.Initializer.Add(Tensors.Scalar(result + "_from", signed ? 0 : min));
         return
         [
-            Nodes.Create("QuantizeLinear", result + "_q", [tensor, result + "_scale", result + "_zero"], [result + "_codes"]),
-            Nodes.Create("DequantizeLinear", result + "_dq", [result + "_codes", result + "_scale", result + "_zero"], [result]),
+            Nodes.Create("Sub", result + "_sub", [tensor, result + "_from"], [result + "_shifted"]),
+            Nodes.Create("QuantizeLinear", result + "_q", [result + "_shifted", result + "_scale", result + "_zero"], [result + "_codes"]),
+            Nodes.Create("DequantizeLinear", result + "_dq", [result + "_codes", result + "_scale", result + "_zero"], [result + "_back"]),
+            Nodes.Create("Add", result + "_add", [result + "_back", result + "_from"], [result]),
         ];
     }
 

@@ -66,7 +66,8 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     public static ModelSession OpenSimulated(Onnx.ModelProto model, string path)
     {
         Write(model, path);
-        return ModelSession.Open(path, new SessionSettings { Threads = Threads, Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1" } });
+        // Nothing is timed here, and workers that do not spin leave the cores to whoever shares them.
+        return ModelSession.Open(path, new SessionSettings { Threads = Threads, Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1", ["session.intra_op.allow_spinning"] = "0" } });
     }
 
     public static Placement Placed(OnnxModel model, Recipe recipe) => Placement.Decide(model, recipe, Roles.Find(model, recipe));
