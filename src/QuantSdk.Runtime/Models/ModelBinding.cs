@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 
@@ -122,6 +123,26 @@ public sealed class ModelBinding : IDisposable
     /// <summary>The values of a float output, or of a float input of that name.</summary>
     internal ReadOnlySpan<float> Values(string name) =>
         Array.Exists(_outputs, output => output.Port.Name == name) ? Output<float>(name) : Input<float>(name);
+
+    /// <summary>The values of a float or float16 output as floats; a copy where they are float16.</summary>
+    internal ReadOnlySpan<float> OutputFloats(string name)
+    {
+        if (FindOutput(name).Port.Type.Type != typeof(Half))
+            return Output<float>(name);
+        var halves = Output<Half>(name);
+        var floats = new float[halves.Length];
+        TensorPrimitives.ConvertToSingle(halves, floats);
+        return floats;
+    }
+
+    /// <summary>Fills a float or float16 input.</summary>
+    internal void SetFloats(string name, ReadOnlySpan<float> values)
+    {
+        if (FindInput(name).Port.Type.Type == typeof(Half))
+            TensorPrimitives.ConvertToHalf(values, Input<Half>(name));
+        else
+            values.CopyTo(Input<float>(name));
+    }
 
     /// <summary>Copies a tensor of the bound type and shape into an input.</summary>
     internal void SetInput(string name, ModelTensor tensor)

@@ -43,10 +43,11 @@ internal sealed class CompareCommand : StageCommand<CompareResult>
         var model = OnnxFile.Load(request.Model);
         var roles = Roles.Find(model, recipe);
         using var engine = QuantizedModel.Load(folder, new QuantizedModelOptions { Threads = request.Threads });
-        using var reference = ModelSession.Open(model.Path, new SessionSettings { Threads = request.Threads });
-        using var conditioner = request.ConditionedBy is null ? null : ModelSession.Open(OnnxFile.Load(request.ConditionedBy).Path, new SessionSettings { Threads = request.Threads });
+        using var open = ReferenceModel.Open(model, request.Threads);
+        var reference = open.Session;
+        using var conditioner = request.ConditionedBy is null ? null : ReferenceModel.Open(OnnxFile.Load(request.ConditionedBy), request.Threads);
         // Everything is judged on: nothing is calibrated here.
-        var data = CalibrationInputs.Read(request, recipe with { ValidationData = recipe.CalibrationData }, reference.Inputs, roles, conditioner, log);
+        var data = CalibrationInputs.Read(request, recipe with { ValidationData = recipe.CalibrationData }, reference.Inputs, roles, conditioner?.Session, log);
         log.Phase("Verify");
         var quality = QualityCheck.Compare(reference, engine.Session, data.Calibration, (done, total) => log.Progress("Verify", done, total), cancellation);
         if (quality.Count == 0)

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using QuantSdk.Engines;
 using QuantSdk.Onnx;
+using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
 using QuantSdk.Rewriting;
@@ -40,7 +41,7 @@ internal sealed class InspectCommand : StageCommand<InspectResult>
         var recipe = RecipeParser.Parse(Path.GetFileNameWithoutExtension(_options.Model(parse)), _options.Metadata(parse));
         var model = OnnxFile.Load(_options.Model(parse));
         var roles = Roles.Find(model, recipe);
-        var simplified = Simplification.Simplify(model);
+        var simplified = Simplification.Simplify(Intake.Prepare(model, recipe));
         var placement = Placement.Decide(simplified, recipe, roles);
         var weights = simplified.Graph.Initializer.ToDictionary(t => t.Name, StringComparer.Ordinal);
         return new InspectResult(

@@ -6,7 +6,7 @@ using static QuantSdk.Onnx.TensorProto.Types;
 
 namespace QuantSdk.Calibration;
 
-/// <summary>Converts an array to the type a model's input has, where every value survives; else says which one does not.</summary>
+/// <summary>Converts an array to the type a model's input has, where every value survives (fractions for float16 inputs: rounded); else says which one does not.</summary>
 internal static class LosslessCast
 {
     public static NpyArray To(NpyArray array, DataType type, string input)
@@ -71,7 +71,8 @@ internal static class LosslessCast
         {
             case DataType.Float: return Write(target, i, (float)value) && ((float)value == value || double.IsNaN(value));
             case DataType.Double: return Write(target, i, value);
-            case DataType.Float16: return Write(target, i, (Half)value) && ((double)(Half)value == value || double.IsNaN(value));
+            // What an app does with its numbers before it feeds them; only what is beyond the range of the type is lost.
+            case DataType.Float16: return Write(target, i, (Half)value) && (Half.IsFinite((Half)value) || !double.IsFinite(value));
             // A fraction never becomes an integer, but 3.0 is 3.
             default: return value == Math.Floor(value) && Math.Abs(value) < 9.2e18 && WriteInteger(target, type, i, (Int128)value);
         }

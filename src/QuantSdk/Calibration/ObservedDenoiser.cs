@@ -40,12 +40,12 @@ internal sealed class ObservedDenoiser(ModelSession session, DiffusionRoles role
             _runner.Run(_feed, Shapes,
                 (binding, start, count) =>
                 {
-                    _sample.AsSpan(start * rowLength, count * rowLength).CopyTo(binding.Input<float>(_owner.Roles.Sample));
+                    binding.SetFloats(_owner.Roles.Sample, _sample.AsSpan(start * rowLength, count * rowLength));
                     TimestepFeed.Fill(binding, _owner.Session.Input(_owner.Roles.Timestep), timestep * (double)_owner.Roles.TimestepScale);
                 },
                 (binding, start, count) =>
                 {
-                    var output = binding.Output<float>(_owner.Session.Outputs[0].Name);
+                    var output = binding.OutputFloats(_owner.Session.Outputs[0].Name);
                     var length = output.Length / count;
                     if (_prediction.Length != length * _feed.Rows)
                         _prediction = new float[length * _feed.Rows];

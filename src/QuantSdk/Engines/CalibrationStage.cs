@@ -2,13 +2,12 @@ using QuantSdk.Calibration;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
-using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Engines;
 
 /// <summary>What calibrating gives: the data, what will be quantised, and the ranges of it.</summary>
-internal sealed record CalibratedModel(CalibrationInputs Inputs, Placement Placement, CalibrationTable Table);
+internal sealed record CalibratedModel(CalibrationInputs Inputs, Placement Placement, CalibrationTable Table, IReadOnlyDictionary<string, ChannelSample> Samples);
 
 /// <summary>The stage that runs the float model over the calibration data and watches.</summary>
 internal static class CalibrationStage
@@ -21,16 +20,20 @@ internal static class CalibrationStage
     public static CalibratedModel Run(
         BuildRequest request, Recipe recipe, OnnxModel model, DiffusionRoles? roles, ModelSession reference, OnnxModel? conditioner, string scratch, IBuildLog log, CancellationToken cancellation)
     {
-        // Before the model is run for minutes.
-        QdqWriter.CheckOpset(model);
-        using var conditioning = conditioner is null ? null : ModelSession.Open(conditioner.Path, new SessionSettings { Threads = request.Threads });
-        var inputs = CalibrationInputs.Read(request, recipe, reference.Inputs, roles, conditioning, log);
+        using var conditioning = conditioner is null ? null : ReferenceModel.Open(conditioner, request.Threads);
+        var inputs = CalibrationInputs.Read(request, recipe, reference.Inputs, roles, conditioning?.Session, log);
         var placement = Placement.Decide(model, recipe, roles);
         if (placement.Layers.Count == 0)
             throw new QuantSdkException("QSDK3003", $"{recipe.Name}: no node can be quantised ({(placement.Kept.Count == 0 ? "there is no Conv, ConvTranspose, Gemm or MatMul" : string.Join("; ", placement.Kept.GroupBy(k => k.Reason).Select(g => $"{g.Count()} {g.Key}")))}). Set Precision to none to ship it in float.", request.Model);
         var observers = new Observers(placement.Tensors, RangeEstimator.Create(recipe.Calibrator, recipe.Percentile), request.Threads);
+        var channels = new ChannelObservers(placement.Channels(model), request.Threads);
         using var observed = ObservedModel.Open(model, placement.Tensors, scratch, request.Threads);
-        inputs.Calibration.Run(observed.Session, observed.BatchFor, observers.Observe, (done, total) => log.Progress("Calibrate", done, total), cancellation);
-        return new CalibratedModel(inputs, placement, observers.Finish(recipe.Calibrator, request.Model));
+        void Seen(ModelBinding binding, int rows)
+        {
+            observers.Observe(binding, rows);
+            channels.Observe(binding, rows);
+        }
+        inputs.Calibration.Run(observed.Session, observed.BatchFor, Seen, (done, total) => log.Progress("Calibrate", done, total), cancellation);
+        return new CalibratedModel(inputs, placement, observers.Finish(recipe.Calibrator, request.Model), channels.Finish());
     }
 }

@@ -57,13 +57,17 @@ internal static class Nodes
     /// <summary>How a person finds the node: its name, or its first output where it has none.</summary>
     public static string Label(this NodeProto node) => node.Name.Length > 0 ? node.Name : node.Output.FirstOrDefault() ?? node.OpType;
 
-    public static bool HasSubgraph(this NodeProto node)
+    /// <summary>The graphs inside the node: branches of If, bodies of Loop and Scan.</summary>
+    public static IEnumerable<GraphProto> Bodies(this NodeProto node)
     {
         foreach (var attribute in node.Attribute)
         {
-            if (attribute.G is not null || attribute.Graphs.Count > 0)
-                return true;
+            if (attribute.G is not null)
+                yield return attribute.G;
+            foreach (var graph in attribute.Graphs)
+                yield return graph;
         }
-        return false;
     }
+
+    public static bool HasSubgraph(this NodeProto node) => node.Bodies().Any();
 }

@@ -9,10 +9,10 @@ internal static class QualityCheck
     /// <summary>Rows at once: enough to be fast, few enough to stay small.</summary>
     public const int Batch = 8;
 
-    /// <summary>SQNR and cosine of every float output.</summary>
+    /// <summary>SQNR and cosine of every float or float16 output.</summary>
     public static IReadOnlyList<OutputQuality> Compare(ModelSession reference, ModelSession engine, CalibrationSource heldOut, Action<int, int>? progress, CancellationToken cancellationToken)
     {
-        var outputs = reference.Outputs.Where(o => o.Type.Type == typeof(float) && engine.Outputs.Any(e => e.Name == o.Name)).Select(o => o.Name).ToArray();
+        var outputs = reference.Outputs.Where(o => (o.Type.Type == typeof(float) || o.Type.Type == typeof(Half)) && engine.Outputs.Any(e => e.Name == o.Name)).Select(o => o.Name).ToArray();
         var meters = outputs.Select(o => new ErrorMeter(o)).ToArray();
         var bindings = new Dictionary<string, ModelBinding>(StringComparer.Ordinal);
         try
@@ -27,7 +27,7 @@ internal static class QualityCheck
                     seen.InputBytes(input.Name).CopyTo(binding.InputBytes(input.Name));
                 binding.Run();
                 for (var i = 0; i < outputs.Length; i++)
-                    meters[i].Add(seen.Output<float>(outputs[i]), binding.Output<float>(outputs[i]));
+                    meters[i].Add(seen.OutputFloats(outputs[i]), binding.OutputFloats(outputs[i]));
             }, progress, cancellationToken);
         }
         finally

@@ -12,7 +12,7 @@ internal static class BadModels
         ("negative dimension of a weight", Bytes("QSDK1002", TinyModel.Classifier(firstDimension: -8), "w1")),
         ("weight shorter than its shape", Bytes("QSDK1002", TinyModel.Classifier(firstDimension: 1L << 40), "w1")),
         ("operator that does not exist", Bytes("QSDK7009", TinyModel.Classifier(activation: "Frobnicate"), "Frobnicate")),
-        ("opset 11", Bytes("QSDK3001", TinyModel.Classifier(opset: 11), "opset 11")),
+        ("opset 6", Bytes("QSDK3001", TinyModel.Classifier(opset: 6), "opset 6")),
         ("nothing to quantise", Bytes("QSDK3003", TinyModel.WithoutWeights(), "no Conv")),
         ("missing model", new("QSDK1001", ["nowhere.onnx"], f => [f["nowhere.onnx"], "--data", f["good.npz"]])),
         ("missing model of ConditionedBy", new("QSDK1001", ["nowhere.onnx"], f => [f["tiny.onnx"], "--data", f["good.npz"], "--conditioned-by", f["nowhere.onnx"]])),
