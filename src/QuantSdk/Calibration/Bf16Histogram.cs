@@ -45,7 +45,8 @@ internal sealed unsafe class Bf16Histogram
     public static float Edge(int bin) => bin == 0 ? 0 : BitConverter.UInt32BitsToSingle((FirstPattern + (uint)bin) << 16);
 
     /// <summary>Adds values. Safe to call from several threads with parts of a tensor.</summary>
-    public void Add(ReadOnlySpan<float> values)
+    /// <param name="weight">How often each counts.</param>
+    public void Add(ReadOnlySpan<float> values, int weight = 1)
     {
         var scratch = t_scratch ??= GC.AllocateArray<uint>(Ways * 2 * BinsPerSign, pinned: true);
         var (min, max, nonFinite) = Count4(values, (uint*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(scratch)));
@@ -55,7 +56,7 @@ internal sealed unsafe class Bf16Histogram
             // A NaN may sit in any bin, so then all of them are drained.
             if (nonFinite)
                 (min, max) = (float.NegativeInfinity, float.PositiveInfinity);
-            Drain(scratch, Math.Min(min, 0), Math.Max(max, 0));
+            Drain(scratch, Math.Min(min, 0), Math.Max(max, 0), weight);
         }
     }
 
@@ -76,7 +77,7 @@ internal sealed unsafe class Bf16Histogram
     }
 
     /// <summary>Moves the thread's counts into the totals and leaves zeros behind. Only bins up to the extremes can have been hit.</summary>
-    private void Drain(uint[] scratch, float min, float max)
+    private void Drain(uint[] scratch, float min, float max, int weight)
     {
         Move(0, Bin(max) + 1);
         Move(BinsPerSign, Bin(-min) + 1);
@@ -88,7 +89,7 @@ internal sealed unsafe class Bf16Histogram
             {
                 var counts = scratch.AsSpan(way * 2 * BinsPerSign + start, length);
                 for (var i = 0; i < totals.Length; i++)
-                    totals[i] += counts[i];
+                    totals[i] += (long)counts[i] * weight;
                 counts.Clear();
             }
         }

@@ -7,7 +7,7 @@ using QuantSdk.Runtime;
 namespace QuantSdk.Engines;
 
 /// <summary>What calibrating gives: the data, what will be quantised, and the ranges of it.</summary>
-internal sealed record CalibratedModel(CalibrationInputs Inputs, Placement Placement, CalibrationTable Table);
+internal sealed record CalibratedModel(CalibrationInputs Inputs, Placement Placement, CalibrationTable Table, IReadOnlyDictionary<string, ChannelSample> Samples);
 
 /// <summary>The stage that runs the float model over the calibration data and watches.</summary>
 internal static class CalibrationStage
@@ -26,8 +26,14 @@ internal static class CalibrationStage
         if (placement.Layers.Count == 0)
             throw new QuantSdkException("QSDK3003", $"{recipe.Name}: no node can be quantised ({(placement.Kept.Count == 0 ? "there is no Conv, ConvTranspose, Gemm or MatMul" : string.Join("; ", placement.Kept.GroupBy(k => k.Reason).Select(g => $"{g.Count()} {g.Key}")))}). Set Precision to none to ship it in float.", request.Model);
         var observers = new Observers(placement.Tensors, RangeEstimator.Create(recipe.Calibrator, recipe.Percentile), request.Threads);
+        var channels = new ChannelObservers(placement.Channels(model), request.Threads);
         using var observed = ObservedModel.Open(model, placement.Tensors, scratch, request.Threads);
-        inputs.Calibration.Run(observed.Session, observed.BatchFor, observers.Observe, (done, total) => log.Progress("Calibrate", done, total), cancellation);
-        return new CalibratedModel(inputs, placement, observers.Finish(recipe.Calibrator, request.Model));
+        void Seen(ModelBinding binding, int rows)
+        {
+            observers.Observe(binding, rows);
+            channels.Observe(binding, rows);
+        }
+        inputs.Calibration.Run(observed.Session, observed.BatchFor, Seen, (done, total) => log.Progress("Calibrate", done, total), cancellation);
+        return new CalibratedModel(inputs, placement, observers.Finish(recipe.Calibrator, request.Model), channels.Finish());
     }
 }

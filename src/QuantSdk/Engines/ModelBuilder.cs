@@ -14,7 +14,7 @@ using QuantSdk.Runtime;
 namespace QuantSdk.Engines;
 
 /// <summary>One model from recipe to engine folder: the stages in order, each a function of the ones before it.</summary>
-internal sealed class ModelBuilder
+internal sealed partial class ModelBuilder
 {
     private readonly BuildRequest _request;
     private readonly IBuildLog _log;
@@ -32,6 +32,9 @@ internal sealed class ModelBuilder
     {
         var recipe = RecipeParser.Parse(_request.Name, _request.Metadata);
         _log.Detail("recipe: " + QuantSdkJson.Write(recipe));
+        TargetSupport.Check(recipe);
+        if (WeightOnlyPlanner.Applies(recipe))
+            return RunWeightOnly(recipe);
         var original = Load(_request.Model);
         var roles = Roles.Find(original, recipe);
         using var folder = new EngineFolder(_request.Output);
@@ -46,8 +49,8 @@ internal sealed class ModelBuilder
         if (recipe.Precision != "none")
         {
             var conditioner = _request.ConditionedBy is null ? null : Load(_request.ConditionedBy);
-            (inputs, var placement, calibration) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
-            plan = Phase("Quantize", () => Planner.Make(model, placement, calibration));
+            (inputs, var placement, calibration, var samples) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
+            plan = Phase("Quantize", () => Planner.Make(model, placement, calibration, recipe, samples));
         }
         Phase("Quantize", () => Lower(recipe, model, plan, folder));
         var (variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder));
@@ -103,7 +106,7 @@ internal sealed class ModelBuilder
         return proto;
     }
 
-    private (IReadOnlyList<EngineVariant>, FusedLayers?) BuildEngines(Recipe recipe, Plan? plan, EngineFolder folder)
+    private (IReadOnlyList<EngineVariant>, FusedLayers?) BuildEngines(Recipe recipe, Plan? plan, EngineFolder folder, bool prepack = true)
     {
         var variants = new List<EngineVariant>();
         FusedLayers? fused = null;
@@ -116,7 +119,7 @@ internal sealed class ModelBuilder
             }
             var portable = folder.Model("cpu");
             var optimised = Path.Combine(recipe.Prepacked ? Path.GetDirectoryName(portable)! : folder.Scratch, "model.optimised.onnx");
-            OrtEngine.Optimise(portable, optimised, _request.Threads);
+            OrtEngine.Optimise(portable, optimised, _request.Threads, prepack);
             if (plan is not null)
                 fused = CheckFused(recipe, plan, optimised);
             if (!recipe.Portable)

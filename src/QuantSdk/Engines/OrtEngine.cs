@@ -13,8 +13,12 @@ internal static class OrtEngine
 
     /// <param name="model">The portable model.onnx.</param>
     /// <param name="optimised">Where the optimised model goes; its data is written beside it as .data.</param>
+    /// <param name="prepack">
+    /// Stores weights as this CPU's kernels want them. Not for graphs with MatMulNBits: what ONNX Runtime 1.29 stores of more than one of
+    /// those comes back as NaN.
+    /// </param>
     /// <exception cref="QuantSdkException">QSDK4001 where ONNX Runtime refuses the graph, QSDK1004 where it cannot write.</exception>
-    public static void Optimise(string model, string optimised, int threads)
+    public static void Optimise(string model, string optimised, int threads, bool prepack = true)
     {
         var settings = new SessionSettings
         {
@@ -25,7 +29,7 @@ internal static class OrtEngine
             {
                 ["session.optimized_model_external_initializers_file_name"] = Path.GetFileName(Path.ChangeExtension(optimised, ".data")),
                 ["session.optimized_model_external_initializers_min_size_in_bytes"] = ExternalThreshold.ToString(System.Globalization.CultureInfo.InvariantCulture),
-                ["session.save_external_prepacked_constant_initializers"] = "1",
+                ["session.save_external_prepacked_constant_initializers"] = prepack ? "1" : "0",
             },
         };
         try

@@ -57,7 +57,7 @@ public sealed class FormatLoweringTests
         Assert.IsGreaterThan(20, Sqnr("cpu", "nf4", "float"));
     }
 
-    private static Plan Plan(string weights, string activations) => new(1, [.. s_layers.Select(l => Layer(l, new FormatPair(weights, activations)))], []);
+    private static Plan Plan(string weights, string activations) => new(2, [], [.. s_layers.Select(l => Layer(l, new FormatPair(weights, activations)))], []);
 
     private static LayerPlan Layer(Layer layer, FormatPair recipe)
     {

@@ -29,8 +29,14 @@ public sealed class LoweringTests
         var observers = new Observers(placement.Tensors, RangeEstimator.Create("mse", 0), 2);
         using var observed = ObservedModel.Open(s_model, placement.Tensors, folder.Path, 2);
         var feed = Feed.Fit(CalibrationFiles.Read([Repository.Digits("digits_calib.npz")], "image"), observed.Session.Inputs, "cnn");
-        new RowSource(feed.Slice(0, 200)).Run(observed.Session, observed.BatchFor, observers.Observe, null, default);
-        s_plan = Planner.Make(s_model, placement, observers.Finish("mse", "cnn"));
+        var channels = new ChannelObservers(placement.Channels(s_model), 2);
+        void Seen(ModelBinding binding, int rows)
+        {
+            observers.Observe(binding, rows);
+            channels.Observe(binding, rows);
+        }
+        new RowSource(feed.Slice(0, 200)).Run(observed.Session, observed.BatchFor, Seen, null, default);
+        s_plan = Planner.Make(s_model, placement, observers.Finish("mse", "cnn"), recipe, channels.Finish());
         s_heldOut = new RowSource(feed.Slice(200, 56));
     }
 

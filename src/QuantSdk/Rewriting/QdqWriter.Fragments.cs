@@ -1,0 +1,103 @@
+using QuantSdk.Onnx;
+using QuantSdk.Planning;
+
+namespace QuantSdk.Rewriting;
+
+/// <summary>Formats that are not integers, whose forms are fragments.</summary>
+internal sealed partial class QdqWriter
+{
+    private readonly Dictionary<string, List<(TensorProto Constant, string Name)>> _shared = new(StringComparer.Ordinal);
+    private readonly Dictionary<(string, string), string> _fragments = [];
+    private readonly Dictionary<(WeightPlan, object?, bool), EncodedLayer> _encoded = [];
+    private readonly Dictionary<NodeProto, IReadOnlyList<NodeProto>> _replacements = new(ReferenceEqualityComparer.Instance);
+
+    /// <summary>Quantises and dequantises a layer's activation; returns the name of the result.</summary>
+    public string Activation(LayerPlan layer, string target)
+    {
+        var plan = layer.Activation;
+        if (plan.Format == "float")
+            return plan.Tensor;
+        var weight = _view.Initializer(layer.Weight.Tensor)!.Dims;
+        // A linear layer sums over the last axis of its activation. A convolution does not, and has no blocks there.
+        var reduction = weight[layer.Weight.Axis == weight.Count - 1 ? ^2 : ^1];
+        return Insert(plan.Tensor, $"{plan.Format} {plan.Amax:r}", () => FormatWriter.Activation(target, plan, reduction));
+    }
+
+    /// <summary>Stores a layer's weight in the form that a target reads.</summary>
+    /// <param name="factors">What input channels are multiplied by.</param>
+    /// <param name="centres">What was subtracted from input channels.</param>
+    public EncodedLayer Weight(LayerPlan layer, float[]? factors, float[]? centres, string target)
+    {
+        var key = (layer.Weight, (object?)factors, centres is not null);
+        if (_encoded.TryGetValue(key, out var done))
+            return done;
+        var tensor = _view.Initializer(layer.Weight.Tensor)!;
+        var shape = WeightShape.Of(layer.Op, layer.Weight.Axis, tensor.Dims, layer.Groups);
+        var (values, smoothed) = EncodedLayer.Smooth(tensor, shape, factors);
+        var (fragment, decoded) = FormatWriter.Weight(target, layer.Weight, smoothed, tensor.Dims);
+        var (rounding, centring) = EncodedLayer.Corrections(values, smoothed, i => decoded[i], shape, factors, layer.Activation.Means, centres);
+        fragment = Adopt(fragment);
+        _first.AddRange(fragment.Nodes);
+        return _encoded[key] = new EncodedLayer(fragment.Output, [], [], rounding, centring);
+    }
+
+    /// <summary>Puts MatMulBnb4 in the place of a product.</summary>
+    public void Nf4Product(LayerPlan layer)
+    {
+        var node = Nodes[layer.Node];
+        var weight = _view.Initializer(layer.Weight.Tensor)!;
+        var values = weight.ToFloats();
+        FormatWriter.CheckFinite(weight.Name, values);
+        var fragment = Adopt(Nf4MatMul.Write(node.Input[0], layer.Node, values, weight.Dims, layer.Weight.Axis, layer.Bias, layer.Weight.BlockSize));
+        // Its first node takes the product's name, its result that of the output.
+        fragment.Nodes[0].Name = node.Name;
+        fragment.Nodes[^1].Output[0] = node.Output[0];
+        _replacements[node] = fragment.Nodes;
+    }
+
+    /// <summary>Adds a fragment that reads a tensor, once a key; returns the name of its result.</summary>
+    private string Insert(string tensor, string key, Func<Fragment> make)
+    {
+        if (_fragments.TryGetValue((tensor, key), out var output))
+            return output;
+        var fragment = Adopt(make());
+        foreach (var node in fragment.Nodes)
+            After(tensor, node);
+        return _fragments[(tensor, key)] = fragment.Output;
+    }
+
+    /// <summary>The fragment with names that are free in this graph, its constants among the graph's: equal ones are there once.</summary>
+    private Fragment Adopt(Fragment fragment)
+    {
+        var names = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (var constant in fragment.Initializers)
+            names[constant.Name] = Shared(constant);
+        foreach (var node in fragment.Nodes)
+        {
+            for (var i = 0; i < node.Input.Count; i++)
+                node.Input[i] = names.GetValueOrDefault(node.Input[i], node.Input[i]);
+            for (var i = 0; i < node.Output.Count; i++)
+                node.Output[i] = names[node.Output[i]] = Unique(node.Output[i], "");
+            node.Name = node.Output[0];
+            if (node.Domain.Length > 0 && Model.OpsetImport.All(o => o.Domain != node.Domain))
+                Model.OpsetImport.Add(new OperatorSetIdProto { Domain = node.Domain, Version = 1 });
+        }
+        return fragment with { Output = names.GetValueOrDefault(fragment.Output, fragment.Output) };
+    }
+
+    private string Shared(TensorProto constant)
+    {
+        if (!_shared.TryGetValue(constant.Name, out var named))
+            _shared[constant.Name] = named = [];
+        foreach (var (other, taken) in named)
+        {
+            if (other.DataType == constant.DataType && other.Dims.Equals(constant.Dims) && other.RawData.Equals(constant.RawData))
+                return taken;
+        }
+        var name = Unique(constant.Name, "");
+        named.Add((constant, name));
+        constant.Name = name;
+        _initializers.Add(constant);
+        return name;
+    }
+}
