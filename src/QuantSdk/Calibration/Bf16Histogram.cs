@@ -44,9 +44,9 @@ internal sealed unsafe class Bf16Histogram
     /// <summary>Lower edge of a bin's magnitude; the upper edge is the next bin's lower one. Bin 0 is zero.</summary>
     public static float Edge(int bin) => bin == 0 ? 0 : BitConverter.UInt32BitsToSingle((FirstPattern + (uint)bin) << 16);
 
-    /// <summary>Adds values. Safe to call from several threads with parts of a tensor.</summary>
+    /// <summary>Adds values and returns their range. Safe to call from several threads with parts of a tensor.</summary>
     /// <param name="weight">How often each counts.</param>
-    public void Add(ReadOnlySpan<float> values, int weight = 1)
+    public (float Min, float Max) Add(ReadOnlySpan<float> values, int weight = 1)
     {
         var scratch = t_scratch ??= GC.AllocateArray<uint>(Ways * 2 * BinsPerSign, pinned: true);
         var (min, max, nonFinite) = Count4(values, (uint*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(scratch)));
@@ -58,14 +58,16 @@ internal sealed unsafe class Bf16Histogram
                 (min, max) = (float.NegativeInfinity, float.PositiveInfinity);
             Drain(scratch, Math.Min(min, 0), Math.Max(max, 0), weight);
         }
+        return (min, max);
     }
 
-    /// <summary>Adds values to minimum and maximum only.</summary>
-    public void AddRange(ReadOnlySpan<float> values)
+    /// <summary>Adds values to minimum and maximum only, and returns theirs.</summary>
+    public (float Min, float Max) AddRange(ReadOnlySpan<float> values)
     {
         var (min, max, nonFinite) = Range(values);
         lock (_gate)
             Merge(values.Length, min, max, nonFinite);
+        return (min, max);
     }
 
     private void Merge(int count, float min, float max, bool nonFinite)

@@ -66,9 +66,9 @@ internal sealed partial class ModelBuilder
             Roles = roles,
             Variants = variants,
         };
-        if (inputs is not null)
+        if (inputs?.HeldOut is { } heldOut)
         {
-            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, inputs.HeldOut, folder)) };
+            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, heldOut, folder)) };
             Gates.Check(recipe, manifest.Quality, _request.Model);
         }
         ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);

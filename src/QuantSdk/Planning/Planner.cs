@@ -60,11 +60,11 @@ internal static class Planner
         if (factors is null && centres is null)
             return null;
         factors ??= Enumerable.Repeat(1f, sample.Channels).ToArray();
-        var estimator = RangeEstimator.Create(recipe.Calibrator, recipe.Percentile);
+        var estimator = RangeEstimator.Create(recipe);
         var exact = recipe.Calibrator == "max";
         var importance = Importance(inputs, factors);
-        var smooth = estimator.Estimate(sample.Distribution(factors, null, importance, exact));
-        var centred = estimator.Estimate(sample.Distribution(factors, centres, importance, exact));
+        var smooth = estimator.Estimate(sample.Distribution(factors, null, importance, exact), []);
+        var centred = estimator.Estimate(sample.Distribution(factors, centres, importance, exact), []);
         return new SmoothedPlan(factors, smooth.Range.Low, smooth.Range.High, centres, centred.Range.Low, centred.Range.High, centred.Amax);
     }
 

@@ -26,13 +26,13 @@ public sealed class LoweringTests
         s_model = Simplification.Simplify(OnnxFile.Load(Repository.Digits("digits_cnn.onnx")));
         var recipe = new Recipe { Name = "cnn" };
         var placement = Placement.Decide(s_model, recipe, null);
-        var observers = new Observers(placement.Tensors, RangeEstimator.Create("mse", 0), 2);
+        var observers = new Observers(placement.Tensors, RangeEstimator.Create(new Recipe { Name = "cnn" }), 2);
         using var observed = ObservedModel.Open(s_model, placement.Tensors, folder.Path, 2);
         var feed = Feed.Fit(CalibrationFiles.Read([Repository.Digits("digits_calib.npz")], "image"), observed.Session.Inputs, "cnn");
         var channels = new ChannelObservers(placement.Channels(s_model), 2);
-        void Seen(ModelBinding binding, int rows)
+        void Seen(ModelBinding binding, int rows, BatchKey key)
         {
-            observers.Observe(binding, rows);
+            observers.Observe(binding, rows, key);
             channels.Observe(binding, rows);
         }
         new RowSource(feed.Slice(0, 200)).Run(observed.Session, observed.BatchFor, Seen, null, default);
