@@ -68,7 +68,7 @@ internal sealed partial class ModelBuilder
         };
         if (inputs?.HeldOut is { } heldOut)
         {
-            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, heldOut, folder)) };
+            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, heldOut, folder, model, plan)) };
             Gates.Check(recipe, manifest.Quality, _request.Model);
         }
         ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
@@ -143,7 +143,7 @@ internal sealed partial class ModelBuilder
         return fused;
     }
 
-    private IReadOnlyList<OutputQuality> Verify(Recipe recipe, Manifest manifest, ModelSession reference, CalibrationSource heldOut, EngineFolder folder)
+    private IReadOnlyList<OutputQuality> Verify(Recipe recipe, Manifest manifest, ModelSession reference, CalibrationSource heldOut, EngineFolder folder, OnnxModel? model = null, Plan? plan = null)
     {
         void Progress(int done, int total) => _log.Progress("Verify", done, total);
         if (recipe.Targets.Contains("cpu"))
@@ -153,9 +153,17 @@ internal sealed partial class ModelBuilder
             using var engine = QuantizedModel.Load(folder.Staging, new QuantizedModelOptions { Threads = _request.Threads }, _log.Detail);
             return QualityCheck.Compare(reference, engine.Session, heldOut, Progress, _cancellation);
         }
-        using var session = ModelSession.Open(folder.Model("tensorrt"), new SessionSettings
+        var path = folder.Model("tensorrt");
+        if (model is not null && plan is not null && TensorRtFormats.OnlyThere(plan))
+        {
+            // The simulation of the same plan stands in for operators that ONNX Runtime does not have.
+            path = Path.Combine(folder.Scratch, "sim.onnx");
+            OnnxFile.Save(Lowering.Lower(model, plan, "sim"), path, path + ".data");
+        }
+        using var session = ModelSession.Open(path, new SessionSettings
         {
             Threads = _request.Threads,
+            DisabledOptimizers = TensorRtFormats.DisabledOptimizers,
             // Read as it is written: quantise and dequantise, nothing fused.
             Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1" },
         });

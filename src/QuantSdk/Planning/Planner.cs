@@ -16,7 +16,7 @@ internal static class Planner
             .Select(g => Tensor(calibration[g.Key], [.. g], weights, recipe, samples?.GetValueOrDefault(g.Key))).ToDictionary(t => t.Tensor, StringComparer.Ordinal);
         var layers = placement.Layers.Select(layer => new LayerPlan(
             layer.Node.Label(), layer.Op, layer.Module,
-            tensors[layer.Activation],
+            tensors[layer.Activation] with { Format = Formats(layer, weights[layer.Weight], recipe).Activations },
             Weight(layer, weights[layer.Weight], recipe),
             layer.Bias,
             layer.IsConvolution ? Output(layer, calibration[layer.Output], samples?.GetValueOrDefault(layer.Output)) : null,
@@ -35,8 +35,11 @@ internal static class Planner
             "int8" => Math.Min(recipe.BlockSize ?? 0, reduction),
             _ => recipe.BlockSize ?? 0,
         };
-        return new WeightPlan(layer.Weight, recipe.Weights, layer.WeightAxis, block, recipe.WeightZeroPoint && recipe.Weights is "int4" or "int2");
+        return new WeightPlan(layer.Weight, Formats(layer, weight, recipe).Weights, layer.WeightAxis, block, recipe.WeightZeroPoint && recipe.Weights is "int4" or "int2");
     }
+
+    private static FormatPair Formats(Layer layer, TensorProto weight, Recipe recipe) =>
+        LayerFormats.Of(new FormatPair(recipe.Weights, recipe.Activations), layer.Op, layer.IsConvolution ? 0 : weight.Dims[1 - layer.WeightAxis]);
 
     private static TensorPlan Tensor(TensorCalibration c, Layer[] readers, Dictionary<string, TensorProto> weights, Recipe recipe, ChannelSample? sample)
     {

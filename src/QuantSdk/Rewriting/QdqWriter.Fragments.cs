@@ -32,6 +32,8 @@ internal sealed partial class QdqWriter
         if (_encoded.TryGetValue(key, out var done))
             return done;
         var tensor = _view.Initializer(layer.Weight.Tensor)!;
+        if (layer.Weight.Format == "float" && factors is null && centres is null)
+            return new EncodedLayer(tensor.Name, [], [], [], []);
         var shape = WeightShape.Of(layer.Op, layer.Weight.Axis, tensor.Dims, layer.Groups);
         var (values, smoothed) = EncodedLayer.Smooth(tensor, shape, factors);
         var (fragment, decoded) = FormatWriter.Weight(target, layer.Weight, smoothed, tensor.Dims);
