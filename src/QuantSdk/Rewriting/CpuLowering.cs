@@ -22,12 +22,13 @@ internal static class CpuLowering
 
     public static ModelProto Lower(OnnxModel model, Plan plan)
     {
-        var writer = new QdqWriter(model, plan.Samples);
+        var fused = FloatFusions.BeforeQuantising(model);
+        var writer = new QdqWriter(fused.Model, plan.Samples);
         var layers = plan.Layers.Where(l => Refusal(l) is null).ToArray();
         var bound = BoundByOthers(model, layers);
-        var read = layers.Where(l => l.Output is not null).Select(l => l.Activation).DistinctBy(a => a.Tensor).ToDictionary(a => a.Tensor, StringComparer.Ordinal);
+        var read = layers.Where(l => l.Output is not null && l.Activation.Format != "float").Select(l => l.Activation).DistinctBy(a => a.Tensor).ToDictionary(a => a.Tensor, StringComparer.Ordinal);
         // Outputs first: a tensor that one layer writes and another reads has one pair.
-        var outputs = layers.Where(l => l.Output is not null).Select(l => l.Output!).DistinctBy(o => o.Tensor)
+        var outputs = layers.Where(l => l.Output is not null && l.Activation.Format != "float").Select(l => l.Output!).DistinctBy(o => o.Tensor)
             .ToDictionary(o => o.Tensor, o => Output(writer, o, read.GetValueOrDefault(o.Tensor), bound.Contains(o.Tensor)), StringComparer.Ordinal);
         foreach (var layer in layers)
         {
@@ -44,7 +45,7 @@ internal static class CpuLowering
             node.Input[1] = weight.Name;
             Bias(writer, layer, node, weight, grid, output, centres is not null);
         }
-        return writer.Finish();
+        return FloatFusions.AfterQuantising(writer.Finish(), fused.Shapes);
     }
 
     private static (string Name, Int8Grid Grid, float[]? Factors, float[]? Centres) Activation(QdqWriter writer, LayerPlan layer, bool bound)

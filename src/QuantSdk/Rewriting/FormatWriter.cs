@@ -8,12 +8,6 @@ namespace QuantSdk.Rewriting;
 /// <summary>Activations and weights of the formats that are not integers, in the form that a target reads.</summary>
 internal static class FormatWriter
 {
-    /// <summary>True for a format of activations that is written here: all but int8.</summary>
-    public static bool WritesActivation(string format) => format != "int8";
-
-    /// <summary>True for a format of weights that is written here: all but the integers.</summary>
-    public static bool WritesWeight(string format) => format == "float" || WeightFormat.Names.Contains(format);
-
     /// <summary>Quantises and dequantises an activation.</summary>
     /// <param name="target">tensorrt or sim.</param>
     /// <param name="reduction">Length of its last axis.</param>

@@ -16,6 +16,7 @@ internal static class Lowering
     };
 
     /// <summary>Q/DQ on the activation and DQ on the weight of every layer, nothing on outputs; smoothing and corrections by nodes of their own.</summary>
+    /// <param name="target">tensorrt (symmetric grids, centred) or sim.</param>
     internal static ModelProto InputsOnly(OnnxModel model, Plan plan, string target)
     {
         var symmetric = target == "tensorrt";
@@ -25,15 +26,16 @@ internal static class Lowering
             var node = writer.Nodes[layer.Node];
             var tensor = layer.Activation;
             var smoothed = tensor.Smoothed;
-            node.Input[0] = FormatWriter.WritesActivation(tensor.Format)
-                ? writer.Activation(layer, target)
-                : smoothed is null
-                ? writer.Activation(tensor.Tensor, symmetric ? Int8Grid.Symmetric(tensor.Amax) : Int8Grid.Asymmetric(tensor.Low, tensor.High))
-                : writer.Smoothed(tensor.Tensor, symmetric ? Int8Grid.Symmetric(smoothed.Amax) : Int8Grid.Asymmetric(smoothed.Low, smoothed.High), smoothed.Factors, symmetric ? smoothed.Centres : null, layer.Output is null);
             var centres = symmetric ? smoothed?.Centres : null;
-            var weight = FormatWriter.WritesWeight(layer.Weight.Format)
-                ? writer.Weight(layer, smoothed?.Factors, centres, target)
-                : writer.Weight(layer, smoothed?.Factors, centres, (float[]?)null);
+            node.Input[0] = tensor.Format switch
+            {
+                not "int8" => writer.Activation(layer, target),
+                _ when smoothed is null => writer.Activation(tensor.Tensor, symmetric ? Int8Grid.Symmetric(tensor.Amax) : Int8Grid.Asymmetric(tensor.Low, tensor.High)),
+                _ => writer.Smoothed(tensor.Tensor, symmetric ? Int8Grid.Symmetric(smoothed.Amax) : Int8Grid.Asymmetric(smoothed.Low, smoothed.High), smoothed.Factors, centres, layer.Output is null),
+            };
+            var weight = layer.Weight.Format is "int8" or "int4" or "int2"
+                ? writer.Weight(layer, smoothed?.Factors, centres, (float[]?)null)
+                : writer.Weight(layer, smoothed?.Factors, centres, target);
             node.Input[1] = weight.Name;
             Correct(writer, layer, node, weight, symmetric);
         }
