@@ -50,7 +50,14 @@ internal sealed partial class QdqWriter
         var weight = _view.Initializer(layer.Weight.Tensor)!;
         var values = weight.ToFloats();
         FormatWriter.CheckFinite(weight.Name, values);
-        var fragment = Adopt(Nf4MatMul.Write(node.Input[0], layer.Node, values, weight.Dims, layer.Weight.Axis, layer.Bias, layer.Weight.BlockSize));
+        var (encoded, decoded) = Nf4MatMul.Encode(values, weight.Dims, layer.Weight.Axis, layer.Weight.BlockSize);
+        var correction = EncodedLayer.Corrections(values, values, i => decoded[i], WeightShape.Of(layer.Op, layer.Weight.Axis, weight.Dims, 1), null, layer.Activation.Means, null).Rounding;
+        var bias = layer.Bias;
+        if (layer.Op == "MatMul")
+            AddBehind(node, correction, insert: false);
+        else if (correction.Any(c => c != 0))
+            bias = Vector(layer.Node + "_bias", bias is null ? correction : [.. Values(bias).Select((v, o) => v + correction[o])]);
+        var fragment = Adopt(Nf4MatMul.Write(node.Input[0], layer.Node, encoded, weight.Dims, layer.Weight.Axis, bias));
         // Its first node takes the product's name, its result that of the output.
         fragment.Nodes[0].Name = node.Name;
         fragment.Nodes[^1].Output[0] = node.Output[0];

@@ -156,6 +156,44 @@ public sealed class FormatWriterTests
     }
 
     [TestMethod]
+    [DataRow("sim", "nvfp4")]
+    [DataRow("sim", "fp8")]
+    [DataRow("cpu", "nf4")]
+    public void The_bias_takes_up_the_mean_error_of_rounding(string target, string weights)
+    {
+        using var folder = new TempFolder();
+        var (model, plan, w) = Product("Gemm", weights, "float", folder, 21);
+        // All rows have the same mean: what the mean's own product loses must come back exactly.
+        var means = WeightFormatTests.Gaussian(K, 12);
+        var x = Enumerable.Range(0, Rows * K).Select(i => means[i % K]).ToArray();
+        var exact = Multiply(x, w, 0);
+        if (weights == "nf4")
+            exact = [.. exact.Select((v, i) => v + i % N)];
+        var corrected = plan with { Layers = [plan.Layers[0] with { Activation = plan.Layers[0].Activation with { Means = means } }] };
+        Assert.IsLessThan(50, WeightFormatTests.Sqnr(exact, Run(Lowering.Lower(model, plan, target), x)));
+        Assert.IsGreaterThan(100, WeightFormatTests.Sqnr(exact, Run(Lowering.Lower(model, corrected, target), x)));
+    }
+
+    [TestMethod]
+    [DataRow("sim")]
+    [DataRow("tensorrt")]
+    public void Weights_take_up_what_smoothing_has_done_to_int8_activations(string target)
+    {
+        foreach (var weights in (string[])["float", "fp8", "nvfp4"])
+        {
+            if (target == "tensorrt" && weights == "nvfp4")
+                continue;
+            using var folder = new TempFolder();
+            var (model, plan, w) = Product("MatMul", weights, "int8", folder, 21);
+            var factors = Enumerable.Range(0, K).Select(k => 0.5f + k % 7).ToArray();
+            var x = WeightFormatTests.Gaussian(Rows * K, 8).Select((v, i) => v * factors[i % K]).ToArray();
+            var activation = plan.Layers[0].Activation with { Smoothed = new SmoothedPlan(factors, -4, 4, null, -4, 4, 4) };
+            plan = plan with { Layers = [plan.Layers[0] with { Activation = activation }] };
+            Assert.IsGreaterThan(weights switch { "float" => 34, "fp8" => 28, _ => 17 }, WeightFormatTests.Sqnr(Multiply(x, w, 1), Run(Lowering.Lower(model, plan, target), x)), weights);
+        }
+    }
+
+    [TestMethod]
     public void A_weight_that_is_not_finite_is_named()
     {
         foreach (var value in (float[])[float.NaN, float.NegativeInfinity])
