@@ -221,6 +221,8 @@ public sealed class FormatWriterTests
         string Reads(string node) => lowered.Graph.Node.Single(n => n.Name == node).Input[0];
         Assert.AreEqual(Reads("to_y"), Reads("to_u"));
         Assert.AreNotEqual(Reads("to_y"), Reads("to_z"));
+        float[] scales = [.. lowered.Graph.Initializer.Where(t => t.Name.StartsWith("x_nvfp4_scale", StringComparison.Ordinal)).Select(t => t.ToFloats()[0])];
+        CollectionAssert.AreEqual((float[])[1f / 2688, 2f / 2688], scales);
         OnnxFile.Save(lowered, folder["lowered.onnx"], folder["lowered.data"]);
         ModelSession.Open(folder["lowered.onnx"], new SessionSettings()).Dispose();
     }
