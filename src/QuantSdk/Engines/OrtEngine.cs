@@ -1,3 +1,4 @@
+using Google.Protobuf;
 using Microsoft.ML.OnnxRuntime;
 using QuantSdk.Onnx;
 using QuantSdk.Rewriting;
@@ -16,12 +17,14 @@ internal static class OrtEngine
     /// <exception cref="QuantSdkException">QSDK4001 where ONNX Runtime refuses the graph, QSDK1004 where it cannot write.</exception>
     public static void Optimise(string model, string optimised, int threads)
     {
+        // Initializers of bodies come out twice, or not at all, where ONNX Runtime moves them to a file.
+        var inline = HasWeightsInBodies(OnnxFile.Load(model).Graph);
         var settings = new SessionSettings
         {
             Threads = threads,
             DisabledOptimizers = CpuLowering.DisabledOptimizers,
             OptimisedModelPath = optimised,
-            Entries = new Dictionary<string, string>
+            Entries = inline ? new Dictionary<string, string>() : new Dictionary<string, string>
             {
                 ["session.optimized_model_external_initializers_file_name"] = Path.GetFileName(Path.ChangeExtension(optimised, ".data")),
                 ["session.optimized_model_external_initializers_min_size_in_bytes"] = ExternalThreshold.ToString(System.Globalization.CultureInfo.InvariantCulture),
@@ -41,6 +44,10 @@ internal static class OrtEngine
         {
             throw new QuantSdkException("QSDK4001", $"ONNX Runtime {ModelSession.OnnxRuntimeVersion} could not build the engine: {e.Message}", model, inner: e);
         }
+        if (inline)
+            OnnxFile.Save(ModelProto.Parser.ParseFrom(File.ReadAllBytes(optimised)), optimised, Path.ChangeExtension(optimised, ".data"), ExternalThreshold);
+        else
+            DropEmptyPrepacked(optimised);
         // Nothing large enough to be external: the manifest still lists the file.
         var data = Path.ChangeExtension(optimised, ".data");
         if (!File.Exists(data))
@@ -51,6 +58,35 @@ internal static class OrtEngine
             OnnxFile.Load(optimised);
         }
         catch (QuantSdkException e)
+        {
+            throw CannotWrite(optimised, e);
+        }
+    }
+
+    private static bool HasWeightsInBodies(GraphProto graph) =>
+        graph.Node.SelectMany(n => n.Bodies()).SelectMany(OnnxFile.AllTensors).Any(t => t.RawData.Length >= ExternalThreshold);
+
+    /// <summary>
+    /// A weight may be prepacked into several buffers, of which one is empty (depthwise convolutions whose channels do not fill a vector).
+    /// ONNX Runtime writes its length, 0, and reads that as the rest of the file; without the entry it prepacks that weight when it loads.
+    /// </summary>
+    private static void DropEmptyPrepacked(string optimised)
+    {
+        var model = ModelProto.Parser.ParseFrom(File.ReadAllBytes(optimised));
+        var dropped = false;
+        foreach (var tensor in OnnxFile.AllTensors(model.Graph))
+        {
+            // prepacked_0 = key|offset;length;checksum|offset;length;checksum…
+            foreach (var entry in tensor.ExternalData.Where(e => e.Key.StartsWith("prepacked_", StringComparison.Ordinal) && e.Value.Split('|').Skip(1).Any(b => b.Split(';') is [_, "0", ..])).ToArray())
+                dropped |= tensor.ExternalData.Remove(entry);
+        }
+        if (!dropped)
+            return;
+        try
+        {
+            File.WriteAllBytes(optimised, model.ToByteArray());
+        }
+        catch (Exception e) when (FileSystemError.Is(e))
         {
             throw CannotWrite(optimised, e);
         }

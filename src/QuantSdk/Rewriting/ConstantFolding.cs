@@ -60,7 +60,8 @@ internal static class ConstantFolding
             return;
         foreach (var result in results)
         {
-            if (result.RawData.Length > MaxGrowthBytes && result.RawData.Length > inputBytes)
+            // A sequence has no type here, and cannot be an initializer.
+            if (result.DataType == 0 || (result.RawData.Length > MaxGrowthBytes && result.RawData.Length > inputBytes))
                 continue;
             graph.Initializer.Add(result);
             var producer = view.Producer(result.Name)!;
