@@ -14,7 +14,7 @@ using QuantSdk.Runtime;
 namespace QuantSdk.Engines;
 
 /// <summary>One model from recipe to engine folder: the stages in order, each a function of the ones before it.</summary>
-internal sealed class ModelBuilder
+internal sealed partial class ModelBuilder
 {
     private readonly BuildRequest _request;
     private readonly IBuildLog _log;
@@ -32,6 +32,8 @@ internal sealed class ModelBuilder
     {
         var recipe = RecipeParser.Parse(_request.Name, _request.Metadata);
         _log.Detail("recipe: " + QuantSdkJson.Write(recipe));
+        if (WeightOnlyPlanner.Applies(recipe))
+            return RunWeightOnly(recipe);
         var original = Load(_request.Model);
         var roles = Roles.Find(original, recipe);
         using var folder = new EngineFolder(_request.Output);
@@ -42,13 +44,18 @@ internal sealed class ModelBuilder
 
         Plan? plan = null;
         CalibrationTable? calibration = null;
+        IReadOnlyList<LayerCost> costs = [];
+        var costFile = CostFile.Read(_request, recipe, _log);
         CalibrationInputs? inputs = null;
         if (recipe.Precision != "none")
         {
             var conditioner = _request.ConditionedBy is null ? null : Load(_request.ConditionedBy);
-            (inputs, var placement, calibration) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
-            plan = Phase("Quantize", () => Planner.Make(model, placement, calibration));
+            (inputs, var placement, calibration, var samples) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
+            (placement, costs) = CostAwarePlacement.Decide(model, placement, calibration, recipe, costFile?.Table, CpuFeatures.Current);
+            plan = Phase("Quantize", () => Planner.Make(model, placement, calibration, recipe, samples));
         }
+        if (costFile is not null)
+            _discovered.Add(costFile.Path);
         Phase("Quantize", () => Lower(recipe, model, plan, folder));
         var (variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder));
         var manifest = new Manifest
@@ -63,16 +70,16 @@ internal sealed class ModelBuilder
             Roles = roles,
             Variants = variants,
         };
-        if (inputs is not null)
+        if (inputs?.HeldOut is { } heldOut)
         {
-            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, inputs.HeldOut, folder)) };
+            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, heldOut, folder)) };
             Gates.Check(recipe, manifest.Quality, _request.Model);
         }
         ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
         _cancellation.ThrowIfCancellationRequested();
         var report = new BuildReport(
             1, recipe.Name, Path.GetFileName(_request.Model), recipe, original.FileBytes, EngineBytes(variants), Directory.GetFiles(folder.Staging, "*", SearchOption.AllDirectories).Sum(f => new FileInfo(f).Length),
-            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds);
+            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds, costs);
         WriteReport(report, plan, calibration);
         folder.Commit();
         return new BuildResult(Summary(recipe, original.FileBytes, report), report, manifest, plan, [.. _discovered]);
@@ -90,7 +97,7 @@ internal sealed class ModelBuilder
         foreach (var target in recipe.Targets)
         {
             var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
-            folder.Write(lowering, plan is null ? SimplifiedFloat(model) : Lowering.Lower(model, plan, lowering));
+            folder.Write(lowering, plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering));
         }
         return null;
     }
@@ -103,7 +110,7 @@ internal sealed class ModelBuilder
         return proto;
     }
 
-    private (IReadOnlyList<EngineVariant>, FusedLayers?) BuildEngines(Recipe recipe, Plan? plan, EngineFolder folder)
+    private (IReadOnlyList<EngineVariant>, FusedLayers?) BuildEngines(Recipe recipe, Plan? plan, EngineFolder folder, bool prepack = true)
     {
         var variants = new List<EngineVariant>();
         FusedLayers? fused = null;
@@ -116,7 +123,7 @@ internal sealed class ModelBuilder
             }
             var portable = folder.Model("cpu");
             var optimised = Path.Combine(recipe.Prepacked ? Path.GetDirectoryName(portable)! : folder.Scratch, "model.optimised.onnx");
-            OrtEngine.Optimise(portable, optimised, _request.Threads);
+            OrtEngine.Optimise(portable, optimised, _request.Threads, prepack);
             if (plan is not null)
                 fused = CheckFused(recipe, plan, optimised);
             if (!recipe.Portable)

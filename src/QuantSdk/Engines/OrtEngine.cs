@@ -14,8 +14,12 @@ internal static class OrtEngine
 
     /// <param name="model">The portable model.onnx.</param>
     /// <param name="optimised">Where the optimised model goes; its data is written beside it as .data.</param>
+    /// <param name="prepack">
+    /// Stores weights as this CPU's kernels want them. Not for graphs with MatMulNBits: what ONNX Runtime 1.29 stores of more than one of
+    /// those comes back as NaN.
+    /// </param>
     /// <exception cref="QuantSdkException">QSDK4001 where ONNX Runtime refuses the graph, QSDK1004 where it cannot write.</exception>
-    public static void Optimise(string model, string optimised, int threads)
+    public static void Optimise(string model, string optimised, int threads, bool prepack = true)
     {
         // Initializers of bodies come out twice, or not at all, where ONNX Runtime moves them to a file.
         var inline = HasWeightsInBodies(OnnxFile.Load(model).Graph);
@@ -28,7 +32,7 @@ internal static class OrtEngine
             {
                 ["session.optimized_model_external_initializers_file_name"] = Path.GetFileName(Path.ChangeExtension(optimised, ".data")),
                 ["session.optimized_model_external_initializers_min_size_in_bytes"] = ExternalThreshold.ToString(System.Globalization.CultureInfo.InvariantCulture),
-                ["session.save_external_prepacked_constant_initializers"] = "1",
+                ["session.save_external_prepacked_constant_initializers"] = prepack ? "1" : "0",
             },
         };
         try
@@ -46,14 +50,13 @@ internal static class OrtEngine
         }
         if (inline)
             OnnxFile.Save(ModelProto.Parser.ParseFrom(File.ReadAllBytes(optimised)), optimised, Path.ChangeExtension(optimised, ".data"), ExternalThreshold);
-        else
-            DropEmptyPrepacked(optimised);
         // Nothing large enough to be external: the manifest still lists the file.
         var data = Path.ChangeExtension(optimised, ".data");
         if (!File.Exists(data))
             File.Create(data).Dispose();
         try
         {
+            DropEmptyPrepacked(optimised);
             // ONNX Runtime does not look whether its last bytes were written; the loader compares sizes.
             OnnxFile.Load(optimised);
         }
@@ -67,29 +70,23 @@ internal static class OrtEngine
         graph.Node.SelectMany(n => n.Bodies()).SelectMany(OnnxFile.AllTensors).Any(t => t.RawData.Length >= ExternalThreshold);
 
     /// <summary>
-    /// A weight may be prepacked into several buffers, of which one is empty (depthwise convolutions whose channels do not fill a vector).
-    /// ONNX Runtime writes its length, 0, and reads that as the rest of the file; without the entry it prepacks that weight when it loads.
+    /// ONNX Runtime writes packed weights of no bytes (as depthwise int8 convolutions have among theirs) and on loading takes a length of 0 for
+    /// the whole file, which then ends too early. Without their entry it packs these few weights while it loads.
     /// </summary>
     private static void DropEmptyPrepacked(string optimised)
     {
         var model = ModelProto.Parser.ParseFrom(File.ReadAllBytes(optimised));
-        var dropped = false;
+        var found = false;
         foreach (var tensor in OnnxFile.AllTensors(model.Graph))
         {
-            // prepacked_0 = key|offset;length;checksum|offset;length;checksum…
-            foreach (var entry in tensor.ExternalData.Where(e => e.Key.StartsWith("prepacked_", StringComparison.Ordinal) && e.Value.Split('|').Skip(1).Any(b => b.Split(';') is [_, "0", ..])).ToArray())
-                dropped |= tensor.ExternalData.Remove(entry);
+            // KEY|OFFSET;LENGTH;HASH|OFFSET;LENGTH;HASH…
+            foreach (var entry in tensor.ExternalData.Where(e => e.Key.StartsWith("prepacked", StringComparison.Ordinal) && e.Value.Split('|')[1..].Any(b => b.Split(';') is [_, "0", ..])).ToArray())
+                found |= tensor.ExternalData.Remove(entry);
         }
-        if (!dropped)
+        if (!found)
             return;
-        try
-        {
-            File.WriteAllBytes(optimised, model.ToByteArray());
-        }
-        catch (Exception e) when (FileSystemError.Is(e))
-        {
-            throw CannotWrite(optimised, e);
-        }
+        using var stream = new FileStream(optimised, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 16);
+        model.WriteTo(stream);
     }
 
     private static QuantSdkException CannotWrite(string optimised, Exception inner) =>

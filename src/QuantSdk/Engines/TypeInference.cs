@@ -44,7 +44,7 @@ internal static class TypeInference
         var probe = new ModelProto(model);
         var graph = probe.Graph;
         var inputs = graph.Input.Select(i => i.Name).ToHashSet(StringComparer.Ordinal);
-        foreach (var tensor in graph.Initializer.Where(t => t.RawData.Length > LargestConstant).ToArray())
+        foreach (var tensor in graph.Initializer.Where(t => t.RawData.Length > LargestConstant || t.DataLocation == TensorProto.Types.DataLocation.External).ToArray())
         {
             graph.Initializer.Remove(tensor);
             if (inputs.Add(tensor.Name))

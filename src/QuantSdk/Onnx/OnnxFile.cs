@@ -12,10 +12,17 @@ internal static class OnnxFile
     /// <summary>Protobuf's limit for one message.</summary>
     private const long MaxMessage = int.MaxValue;
 
-    private const int Alignment = 4096;
-
     /// <exception cref="QuantSdkException">QSDK1001 (missing), QSDK1002 (not an ONNX model), QSDK1003 (external data).</exception>
-    public static OnnxModel Load(string path)
+    public static OnnxModel Load(string path) => Load(path, int.MaxValue, mapAll: true);
+
+    /// <summary>
+    /// The model with external tensors above <paramref name="threshold"/> bytes where they are: checked, not mapped, of any size.
+    /// <see cref="Locate"/> says where their bytes lie. Smaller ones are in raw_data.
+    /// </summary>
+    /// <inheritdoc cref="Load(string)"/>
+    public static OnnxModel LoadHeaders(string path, int threshold = 64 << 10) => Load(path, threshold, mapAll: false);
+
+    private static OnnxModel Load(string path, int threshold, bool mapAll)
     {
         path = Path.GetFullPath(path);
         if (!File.Exists(path))
@@ -40,7 +47,7 @@ internal static class OnnxFile
             throw new QuantSdkException("QSDK1002", $"'{path}' holds no ONNX graph with outputs. It may be truncated, or not an ONNX file.", path);
         var external = new SortedSet<string>(StringComparer.Ordinal);
         foreach (var tensor in AllTensors(proto.Graph))
-            Resolve(tensor, path, external);
+            Resolve(tensor, path, external, mapAll, threshold);
         return new OnnxModel(proto, path, [.. external]);
     }
 
@@ -51,36 +58,36 @@ internal static class OnnxFile
         model = model.Clone();
         try
         {
-            using (var data = new FileStream(dataPath, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 20))
+            using (var data = new ExternalDataWriter(dataPath))
             {
                 foreach (var tensor in AllTensors(model.Graph))
                 {
                     if (tensor.RawData.Length < threshold || tensor.DataType == (int)DataType.String)
                         continue;
-                    // Page alignment lets the runtime map large tensors; small ones only need their elements aligned.
-                    var alignment = tensor.RawData.Length >= Alignment * 16 ? Alignment : 64;
-                    data.Position = (data.Position + alignment - 1) / alignment * alignment;
-                    var offset = data.Position;
+                    data.Begin(tensor, tensor.RawData.Length);
                     data.Write(tensor.RawData.Span);
-                    tensor.ExternalData.Add(new StringStringEntryProto { Key = "location", Value = Path.GetFileName(dataPath) });
-                    tensor.ExternalData.Add(new StringStringEntryProto { Key = "offset", Value = offset.ToString(CultureInfo.InvariantCulture) });
-                    tensor.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = tensor.RawData.Length.ToString(CultureInfo.InvariantCulture) });
-                    tensor.DataLocation = DataLocation.External;
                     tensor.ClearRawData();
                 }
             }
-            // CalculateSize overflows silently beyond 2 GiB, so the parts that can be large are added up first.
-            var inline = AllTensors(model.Graph).Sum(t => (long)t.RawData.Length + t.FloatData.Count * 4L + t.Int64Data.Count * 10L);
-            if (inline > MaxMessage - (64 << 20))
-                throw new QuantSdkException("QSDK3002", $"'{path}': {inline} bytes of tensors are too small to move to external data and exceed protobuf's 2 GiB.", path);
-            using var stream = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 16);
-            using var output = new CodedOutputStream(stream, 1 << 16);
-            model.WriteTo(output);
+            SaveGraph(model, path);
         }
         catch (Exception e) when (FileSystemError.Is(e))
         {
             throw new QuantSdkException("QSDK1004", $"Cannot write '{path}': {FileSystemError.Reason(e)}", path, inner: e);
         }
+    }
+
+    /// <summary>Writes the .onnx file alone, with tensors as they are.</summary>
+    /// <exception cref="QuantSdkException">QSDK3002.</exception>
+    public static void SaveGraph(ModelProto model, string path)
+    {
+        // CalculateSize overflows silently beyond 2 GiB, so the parts that can be large are added up first.
+        var inline = AllTensors(model.Graph).Sum(t => (long)t.RawData.Length + t.FloatData.Count * 4L + t.Int64Data.Count * 10L);
+        if (inline > MaxMessage - (64 << 20))
+            throw new QuantSdkException("QSDK3002", $"'{path}': {inline} bytes of tensors are too small to move to external data and exceed protobuf's 2 GiB.", path);
+        using var stream = new FileStream(path, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 16);
+        using var output = new CodedOutputStream(stream, 1 << 16);
+        model.WriteTo(output);
     }
 
     /// <summary>Bytes of a file; of what it points to where it is a link, unlike FileInfo's.</summary>
@@ -122,7 +129,7 @@ internal static class OnnxFile
         }
     }
 
-    private static void Resolve(TensorProto tensor, string modelPath, SortedSet<string> files)
+    private static void Resolve(TensorProto tensor, string modelPath, SortedSet<string> files, bool mapAll, int threshold)
     {
         if (tensor.Dims.Any(d => d < 0))
             throw new QuantSdkException("QSDK1002", $"'{modelPath}': the tensor '{tensor.Name}' has a negative dimension.", modelPath);
@@ -133,6 +140,21 @@ internal static class OnnxFile
                 throw new QuantSdkException("QSDK1002", $"'{modelPath}': the tensor '{tensor.Name}' has {tensor.RawData.Length} bytes where its shape needs {ElementType.Bytes(tensor.DataType, tensor.Count())}.", modelPath);
             return;
         }
+        var (file, offset, length) = Locate(tensor, modelPath);
+        files.Add(file);
+        if (!mapAll && length > threshold)
+            return;
+        if (length > int.MaxValue)
+            throw External(modelPath, tensor.Name, $"has {length} bytes; one tensor may not exceed 2 GiB here");
+        tensor.RawData = UnsafeByteOperations.UnsafeWrap(MappedFile.Map(file, offset, (int)length));
+        tensor.ExternalData.Clear();
+        tensor.ClearDataLocation();
+    }
+
+    /// <summary>Where the bytes of an external tensor lie; the file is in the model's folder and has them.</summary>
+    /// <exception cref="QuantSdkException">QSDK1003.</exception>
+    public static ExternalRange Locate(TensorProto tensor, string modelPath)
+    {
         var entries = tensor.ExternalData.ToDictionary(e => e.Key, e => e.Value, StringComparer.Ordinal);
         var location = entries.GetValueOrDefault("location") ?? "";
         var file = Confine(modelPath, tensor.Name, location);
@@ -142,12 +164,7 @@ internal static class OnnxFile
         var size = Length(file);
         if (length != needed || offset < 0 || offset > size - length)
             throw External(modelPath, tensor.Name, $"points to bytes {offset} to {offset + length} of '{location}', which has {size} bytes; its shape needs {needed}");
-        if (length > int.MaxValue)
-            throw External(modelPath, tensor.Name, $"has {length} bytes; one tensor may not exceed 2 GiB here");
-        files.Add(file);
-        tensor.RawData = UnsafeByteOperations.UnsafeWrap(MappedFile.Map(file, offset, (int)length));
-        tensor.ExternalData.Clear();
-        tensor.ClearDataLocation();
+        return new ExternalRange(file, offset, length);
 
         long Number(Dictionary<string, string> from, string key, long fallback) =>
             !from.TryGetValue(key, out var text) ? fallback

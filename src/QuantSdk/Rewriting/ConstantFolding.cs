@@ -60,7 +60,7 @@ internal static class ConstantFolding
             return;
         foreach (var result in results)
         {
-            // A sequence has no type here, and cannot be an initializer.
+            // Neither what would only grow the file, nor sequences, which cannot be initializers.
             if (result.DataType == 0 || (result.RawData.Length > MaxGrowthBytes && result.RawData.Length > inputBytes))
                 continue;
             graph.Initializer.Add(result);

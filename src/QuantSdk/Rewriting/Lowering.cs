@@ -1,3 +1,4 @@
+using QuantSdk.Numerics;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 
@@ -14,16 +15,73 @@ internal static class Lowering
         _ => throw new ArgumentOutOfRangeException(nameof(target), target, "cpu, tensorrt or sim"),
     };
 
-    /// <summary>Q/DQ on the activation and DQ on the weight of every layer, nothing on outputs.</summary>
-    internal static ModelProto InputsOnly(OnnxModel model, Plan plan, Func<TensorPlan, Numerics.Int8Grid> grid)
+    /// <summary>Q/DQ on the activation and DQ on the weight of every layer, nothing on outputs; smoothing and corrections by nodes of their own.</summary>
+    /// <param name="target">tensorrt (symmetric grids, centred) or sim.</param>
+    internal static ModelProto InputsOnly(OnnxModel model, Plan plan, string target)
     {
-        var writer = new QdqWriter(model);
+        var writer = new QdqWriter(model, plan.Samples);
+        var symmetric = target == "tensorrt";
         foreach (var layer in plan.Layers)
         {
             var node = writer.Nodes[layer.Node];
-            node.Input[0] = writer.Activation(layer.Activation.Tensor, grid(layer.Activation));
-            node.Input[1] = writer.Weight(layer.Weight.Tensor, layer.Weight.Axis).Name;
+            var tensor = layer.Activation;
+            var smoothed = tensor.Smoothed;
+            node.Input[0] = tensor.Format switch
+            {
+                "float" => node.Input[0],
+                not "int8" => Activation(writer, layer, target),
+                _ when smoothed is null => writer.Activation(tensor.Tensor, symmetric ? Int8Grid.Symmetric(tensor.Amax) : Int8Grid.Asymmetric(tensor.Low, tensor.High)),
+                _ => writer.Smoothed(tensor.Tensor, symmetric ? Int8Grid.Symmetric(smoothed.Amax) : Int8Grid.Asymmetric(smoothed.Low, smoothed.High), smoothed.Factors, symmetric ? smoothed.Centres : null, layer.Output is null),
+            };
+            if (layer.Weight.Format == "float")
+                continue;
+            if (layer.Weight.Format is not ("int8" or "int4" or "int2"))
+            {
+                node.Input[1] = Weight(writer, layer.Weight, target);
+                continue;
+            }
+            var weight = writer.Weight(layer, smoothed?.Factors, symmetric ? smoothed?.Centres : null, null);
+            node.Input[1] = weight.Name;
+            Correct(writer, layer, node, weight, symmetric);
         }
         return writer.Finish();
+    }
+
+    private static string Activation(QdqWriter writer, LayerPlan layer, string target)
+    {
+        writer.Require(FormatWriter.Opset(layer.Activation.Format, target), layer.Activation.Format);
+        var reduction = Reduction(layer, writer.Initializer(layer.Weight.Tensor));
+        return writer.Insert(layer.Activation.Tensor, $"{layer.Activation.Format} {layer.Activation.Amax:r}", () => FormatWriter.Activation(target, layer.Activation, reduction));
+    }
+
+    private static string Weight(QdqWriter writer, WeightPlan weight, string target)
+    {
+        writer.Require(FormatWriter.Opset(weight.Format, target), weight.Format);
+        return writer.Insert(weight.Tensor, $"{weight.Format} {weight.Axis} {weight.BlockSize}", () =>
+        {
+            var tensor = writer.Initializer(weight.Tensor);
+            return FormatWriter.Weight(target, weight.Format, weight.Tensor, FormatWriter.Encode(weight, tensor.ToFloats(), tensor.Dims, writer.Path));
+        });
+    }
+
+    /// <summary>Length of the axis that a linear layer sums over: the last of its activation. A convolution's is not, and it has no blocks there.</summary>
+    private static long Reduction(LayerPlan layer, TensorProto weight) => weight.Dims[layer.Weight.Axis == weight.Dims.Count - 1 ? ^2 : ^1];
+
+    private static void Correct(QdqWriter writer, LayerPlan layer, NodeProto node, EncodedLayer weight, bool centred)
+    {
+        var correction = weight.RoundingCorrection.Select((c, o) => c + (centred ? weight.CentreCorrection[o] : 0)).ToArray();
+        if (Array.TrueForAll(correction, c => c == 0))
+            return;
+        if (layer.Op == "MatMul")
+        {
+            writer.AddBehind(node, correction, insert: centred && layer.Activation.Smoothed?.Centres is not null);
+            return;
+        }
+        var own = layer.Bias is null ? null : writer.Values(layer.Bias);
+        var bias = writer.Vector(layer.Node + "_bias", [.. correction.Select((c, o) => c + (own?[o] ?? 0))]);
+        if (node.Input.Count > 2)
+            node.Input[2] = bias;
+        else
+            node.Input.Add(bias);
     }
 }

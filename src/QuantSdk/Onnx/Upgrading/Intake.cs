@@ -30,7 +30,7 @@ internal static class Intake
     /// Initializers that are inputs too are defaults that a caller may override, or an old file format that asked for it. They are
     /// constants from here on: a runtime folds and fuses nothing else.
     /// </summary>
-    private static OnnxModel WithoutDefaults(OnnxModel model)
+    internal static OnnxModel WithoutDefaults(OnnxModel model)
     {
         var constants = model.Graph.Initializer.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
         DeadCode.Retain(model.Graph.Input, i => !constants.Contains(i.Name));

@@ -1,0 +1,85 @@
+using QuantSdk.Numerics;
+using QuantSdk.Onnx;
+using QuantSdk.Recipes;
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Planning;
+
+/// <summary>Placement to a plan in which weights alone have few bits: no ranges, so no data.</summary>
+internal static class WeightOnlyPlanner
+{
+    /// <summary>Weights in integers, nothing else touched.</summary>
+    public static bool Applies(Recipe recipe) => recipe.Activations == "float" && recipe.Weights is "int8" or "int4" or "int2";
+
+    /// <summary>The grid that a plan's format names.</summary>
+    public static IntFormat FormatOf(WeightPlan weight) => new(weight.Format switch { "int2" => 2, "int4" => 4, _ => 8 }, weight.BlockSize, weight.ZeroPoint);
+
+    /// <param name="model">The simplified model; weights need shapes, not values.</param>
+    /// <param name="target">cpu or tensorrt.</param>
+    public static Plan Make(OnnxModel model, Placement placement, Recipe recipe, string target)
+    {
+        Check(recipe, target);
+        var weights = model.Graph.Initializer.ToDictionary(t => t.Name, StringComparer.Ordinal);
+        var layers = new List<LayerPlan>();
+        var kept = new List<Kept>(placement.Kept);
+        foreach (var layer in placement.Layers)
+        {
+            var weight = weights[layer.Weight];
+            if (Refusal(layer, weight, recipe, target) is { } reason)
+            {
+                kept.Add(new Kept(layer.Node.Label(), layer.Op, layer.Module, reason, false));
+                continue;
+            }
+            layers.Add(new LayerPlan(
+                layer.Node.Label(), layer.Op, layer.Module, new TensorPlan(layer.Activation, "float", 0, 0, 0),
+                new WeightPlan(layer.Weight, recipe.Weights, layer.WeightAxis, BlockSize(layer, weight, recipe, target), recipe.WeightZeroPoint), layer.Bias, null, 0));
+        }
+        return new Plan(2, placement.Samples, layers, kept);
+    }
+
+    /// <exception cref="QuantSdkException">QSDK3041 for a format that the target has no form of.</exception>
+    private static void Check(Recipe recipe, string target)
+    {
+        if (target != "tensorrt")
+            return;
+        if (recipe.Weights == "int2")
+            throw Impossible("has no 2-bit integers", "int4 or int8 weights");
+        if (recipe.WeightZeroPoint)
+            throw Impossible("dequantises weights without a zero point", "WeightZeroPoint=false");
+        if (recipe is { Weights: "int4", BlockSize: not (null or 64 or 128) })
+            throw Impossible($"takes int4 in blocks of 64 or 128, not {recipe.BlockSize}", "BlockSize=128");
+        if (recipe is { Weights: "int8", BlockSize: > 0 })
+            throw Impossible("takes int8 weights with one scale an output channel", "BlockSize=0");
+
+        QuantSdkException Impossible(string why, string instead) => new("QSDK3041", $"{recipe.Name}: TensorRT {why}. Use {instead} for it, or build for the cpu alone (Targets=cpu).");
+    }
+
+    private static string? Refusal(Layer layer, TensorProto weight, Recipe recipe, string target)
+    {
+        if (weight.Count() > int.MaxValue)
+            return $"its weight has {weight.Count()} elements; up to {int.MaxValue} are encoded";
+        if (target != "tensorrt" || recipe.Weights != "int4")
+            return null;
+        if (layer.IsConvolution)
+            return "TensorRT has 4-bit weights for linear layers alone";
+        return Inputs(layer, weight) < 64 ? $"TensorRT takes int4 in blocks of 64 or 128; the weight has {Inputs(layer, weight)} inputs" : null;
+    }
+
+    /// <summary>
+    /// 128 along the reduction axis for 4 and 2 bits, a smaller power of two where the axis is shorter: ONNX Runtime fuses powers of two
+    /// from 16 on. Convolutions and 8 bits: one scale an output channel.
+    /// </summary>
+    private static int BlockSize(Layer layer, TensorProto weight, Recipe recipe, string target)
+    {
+        if (layer.IsConvolution)
+            return 0;
+        if (recipe.BlockSize is { } given)
+            return given;
+        if (recipe.Weights == "int8")
+            return 0;
+        var inputs = Inputs(layer, weight);
+        return inputs >= 128 ? 128 : inputs >= 64 ? 64 : inputs >= 32 ? 32 : 16;
+    }
+
+    private static long Inputs(Layer layer, TensorProto weight) => weight.Count() / Math.Max(1, weight.Dims[layer.WeightAxis]);
+}
