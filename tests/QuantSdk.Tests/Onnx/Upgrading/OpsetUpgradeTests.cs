@@ -45,6 +45,11 @@ public sealed class OpsetUpgradeTests
             Assert.HasCount(nodes.Length, graph.Node);
             Assert.AreEqual(-1, graph.Node[^1].Int("axis", 0));
         }
+        // The rank is that of a computed shape, as exporters write it: [first dimension of x, −1].
+        var reshaped = BeforeAndAfter.Of(
+            Node("Shape", ["x"], "s"), Node("Gather", ["s", "zero"], "b").With("axis", 0L), Nodes.Create("Unsqueeze", "u", ["b"], ["n"]).Ints("axes", 0), Node("Concat", ["n", "rest"], "t").With("axis", 0L), Node("Reshape", ["x", "t"], "r"), Node("Softmax", ["r"], "y").With("axis", 1L))
+            .Input("x", [2, 3, 4], unknown: true).Constant(Tensors.Scalar("zero", 0L), Tensors.Vector("rest", -1L)).Holds(9, 13).Graph;
+        Assert.AreEqual("Softmax", reshaped.Node[^1].OpType);
         // Two dimensions and the default axis: the usual classifier.
         Assert.HasCount(1, BeforeAndAfter.Of(Node("Softmax", ["x"], "y")).Input("x", [4, 10]).Holds(7, 21).Graph.Node);
     }
