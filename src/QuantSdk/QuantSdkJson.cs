@@ -4,6 +4,7 @@ using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using QuantSdk.Calibration;
 using QuantSdk.Engines;
+using QuantSdk.Interchange;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
 
@@ -14,6 +15,7 @@ namespace QuantSdk;
 [JsonSerializable(typeof(CalibrationTable))]
 [JsonSerializable(typeof(Plan))]
 [JsonSerializable(typeof(BuildReport))]
+[JsonSerializable(typeof(IReadOnlyDictionary<string, QuantoModule>))]
 internal sealed partial class QuantSdkJson : JsonSerializerContext
 {
     private static readonly QuantSdkJson Readable = new(new JsonSerializerOptions

@@ -3,6 +3,7 @@ using QuantSdk.Calibration;
 using QuantSdk.Engines;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
+using QuantSdk.Recipes;
 using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
 
@@ -22,25 +23,29 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
         var model = Simplification.Simplify(original);
         var placement = Placement.Decide(model, protocol.Recipe, Roles.Find(model, protocol.Recipe));
         CalibrationTable calibration;
+        var channels = new ChannelObservers(placement.Channels(model), Threads);
         using (var observed = ObservedModel.Open(model, placement.Tensors, folder, Threads))
-            calibration = Calibrate(observed, protocol.Calibration, protocol.Recipe.Calibrator, protocol.Path, beside);
-        var plan = Planner.Make(model, placement, calibration);
+            calibration = Calibrate(observed, protocol.Calibration, protocol.Recipe, protocol.Path, beside, channels);
+        var plan = Planner.Make(model, placement, calibration, protocol.Recipe, channels.Finish());
         var portable = Path.Combine(folder, "model.onnx");
         Write(Lowering.Lower(model, plan, "cpu"), portable);
         return new Quantisation(original, model, plan, portable, (Stopwatch.GetElapsedTime(started) - (beside?.Total ?? TimeSpan.Zero)).TotalSeconds);
     }
 
     /// <summary>One pass over the source and the search of the ranges.</summary>
-    public static CalibrationTable Calibrate(ObservedModel observed, CalibrationSource source, string calibrator, string model, PlainForward? beside = null)
+    public static CalibrationTable Calibrate(ObservedModel observed, CalibrationSource source, Recipe recipe, string model, PlainForward? beside = null, ChannelObservers? channels = null)
     {
-        var observers = new Observers(observed.Tensors, RangeEstimator.Create(calibrator, percentile: 99.99), Threads);
-        void Seen(ModelBinding binding, int rows)
+        var estimator = RangeEstimator.Create(recipe);
+        estimator.Check(source, model);
+        var observers = new Observers(observed.Tensors, estimator, Threads);
+        void Seen(ModelBinding binding, int rows, BatchKey key)
         {
-            observers.Observe(binding, rows);
+            observers.Observe(binding, rows, key);
+            channels?.Observe(binding, rows);
             beside?.Add(binding, rows);
         }
-        source.Run(observed.Session, observed.BatchFor, Seen, null, CancellationToken.None);
-        return observers.Finish(calibrator, model);
+        source.Run(observed.Session, observed.Batches(recipe), Seen, null, CancellationToken.None);
+        return observers.Finish(recipe.Calibrator, model);
     }
 
     /// <summary>What ONNX Runtime makes of the portable graph, opened as an engine is.</summary>

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using QuantSdk.Calibration;
 using QuantSdk.Engines;
+using QuantSdk.Interchange;
 using QuantSdk.Tool.Output;
 using Spectre.Console;
 
@@ -15,16 +16,22 @@ internal sealed class CalibrateCommand : StageCommand<CalibrateResult>
     private readonly ModelOptions _options;
     private readonly Option<string> _output = new("--output", "-o") { Description = "Where the ranges are written.", HelpName = "FILE", DefaultValueFactory = _ => "calibration.json" };
 
+    private readonly Option<string?> _cache = new("--tensorrt-cache") { Description = "Also writes the ranges as a calibration cache for trtexec --calib.", HelpName = "FILE" };
+    private readonly Option<int> _version = new("--tensorrt-version") { Description = "The version that the cache's first line names; TensorRT takes that of its own: 8601 is 8.6.1.", HelpName = "N", DefaultValueFactory = _ => 100300 };
+
     public CalibrateCommand()
         : base("calibrate", "Runs the float model over calibration data and writes the range of every tensor that quantising needs.", """
 
             Examples:
               quantsdk calibrate classifier.onnx --data images.npz -o calibration.json
               quantsdk calibrate unet.onnx --data prompts.npz --scheduler scheduler_config.json --steps 20 --calibrator entropy
+              quantsdk calibrate classifier.onnx --data images.npz --tensorrt-cache classifier.cache --tensorrt-version 8601
             """, ToolJson.Readable.CalibrateResult)
     {
         _options = new ModelOptions(this, "MODEL", ModelOptions.CalibrationNames);
         Add(_output);
+        Add(_cache);
+        Add(_version);
     }
 
     protected override string? OutputOf(ParseResult parse) => parse.GetValue(_output);
@@ -40,6 +47,8 @@ internal sealed class CalibrateCommand : StageCommand<CalibrateResult>
         using var model = FloatModel.Open(request, log);
         var calibrated = model.Calibrate(folder.Scratch, log, cancellation);
         OutputFile.Write(output, QuantSdkJson.Write(calibrated.Table));
+        if (parse.GetValue(_cache) is { } cache)
+            OutputFile.Write(Path.GetFullPath(cache), TensorRtCalibrationCache.From(calibrated.Table, parse.GetValue(_version)).ToString());
         return new CalibrateResult(request.Model, output, calibrated.Table.Calibrator, calibrated.Table.Rows, calibrated.Table.Tensors.Count);
     }
 

@@ -49,7 +49,7 @@ internal sealed class CompareCommand : StageCommand<CompareResult>
         // Everything is judged on: nothing is calibrated here.
         var data = CalibrationInputs.Read(request, recipe with { ValidationData = recipe.CalibrationData }, reference.Inputs, roles, conditioner?.Session, log);
         log.Phase("Verify");
-        var quality = QualityCheck.Compare(reference, engine.Session, data.Calibration, (done, total) => log.Progress("Verify", done, total), cancellation);
+        var quality = QualityCheck.Compare(reference, engine.Session, data.Calibration!, (done, total) => log.Progress("Verify", done, total), cancellation);
         if (quality.Count == 0)
             throw new QuantSdkException("QSDK5003", $"'{folder}' shares no float output with '{request.Model}'. Is it the engine of this model?", folder);
         return new CompareResult(request.Model, folder, engine.Selection.ToString(), quality);

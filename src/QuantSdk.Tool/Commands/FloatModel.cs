@@ -1,3 +1,4 @@
+using QuantSdk.Calibration;
 using QuantSdk.Engines;
 using QuantSdk.Onnx;
 using QuantSdk.Onnx.Upgrading;
@@ -23,6 +24,13 @@ internal sealed record FloatModel(BuildRequest Request, Recipe Recipe, OnnxModel
 
     /// <summary>The model of ConditionedBy, or null.</summary>
     public OnnxModel? Conditioner => Request.ConditionedBy is null ? null : OnnxFile.Load(Request.ConditionedBy);
+
+    /// <summary>The recipe's calibration data.</summary>
+    public CalibrationInputs Inputs(IBuildLog log)
+    {
+        using var conditioner = Conditioner is { } conditioning ? ModelSession.Open(conditioning.Path, new SessionSettings { Threads = Request.Threads }) : null;
+        return CalibrationInputs.Read(Request, Recipe, Session.Inputs, Roles, conditioner, log);
+    }
 
     public CalibratedModel Calibrate(string scratch, IBuildLog log, CancellationToken cancellation) =>
         CalibrationStage.Run(Request, Recipe, Simplified, Roles, Reference.Session, Conditioner, scratch, log, cancellation);

@@ -12,7 +12,7 @@ internal sealed class ModelOptions
         ["CalibrationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput", "TimestepScale"];
 
     /// <summary>Everything that decides what calibrating gives.</summary>
-    public static IReadOnlyList<string> CalibrationNames { get; } = [.. DataNames, "Calibrator", "Percentile", "ExcludeModules", "Only"];
+    public static IReadOnlyList<string> CalibrationNames { get; } = [.. DataNames, "Calibrator", "Percentile", "Momentum", "Timesteps", "Collect", "CalibrationBatch", "ExcludeModules", "Only"];
 
     private static readonly string[] Lists = ["CalibrationData", "ValidationData", "ExcludeModules", "Only", "Targets"];
 
@@ -88,7 +88,19 @@ internal sealed class ModelOptions
         {
             "Name" => ("Name of the engine; the model's file name by default.", "NAME"),
             "Precision" => ($"int8, or none to ship the model in float. Default: {defaults.Precision}.", "PRECISION"),
-            "CalibrationData" => (".npz or .npy files; keys are input names (negative.NAME: the unconditional rows), axis 0 counts rows. `random` tries without data.", "FILE"),
+            "Weights" => ($"Format of the weights: {string.Join(", ", Formats.OfWeights)}. Default: by precision.", "FORMAT"),
+            "Activations" => ($"Format of what they are multiplied with: {string.Join(", ", Formats.OfActivations)}. Default: by precision.", "FORMAT"),
+            "BlockSize" => ("Weights of a linear layer that share a scale; 0: all of an output channel. Default: by format.", "N"),
+            "WeightZeroPoint" => ("true gives int4 and int2 weights a zero point for each scale.", "true|false"),
+            "Rounding" => ($"auto, nearest or error: the rounding with the least error of the layer's output. Default: {defaults.Rounding}.", "NAME"),
+            "SmoothQuant" => ($"off, auto (searched for each layer) or one strength from 0 to 1. Default: {defaults.SmoothQuant}.", "ALPHA"),
+            "ConcatSplit" => ("false leaves convolutions behind a Concat with one scale for all branches.", "true|false"),
+            "BiasCorrection" => ("false leaves biases as they are.", "true|false"),
+            "Level" => ($"1 convolutions, 2 + feed-forward, 2.5 + Q, K, V, 3 + every linear layer, 4 + attention products. Default: {defaults.Level}.", "LEVEL"),
+            "OptimizeFor" => ($"speed: layers that do not pay stay in float; size: they do not. Default: {defaults.OptimizeFor}.", "GOAL"),
+            "Costs" => ("A NAME.costs.json measured on the machine that will run the engine.", "FILE"),
+            "MaxSize" => ("Fail above this size of the engine, in megabytes.", "X"),
+            "CalibrationData" => (".npz, .npy or .safetensors files; keys are input names (negative.NAME: the unconditional rows), axis 0 counts rows. `random` tries without data; a .cache of TensorRT gives ranges in place of data.", "FILE"),
             "ValidationData" => ("Files with rows to judge on; by default a tenth of the calibration data is held out.", "FILE"),
             "Scheduler" => ("A diffusers scheduler_config.json: calibrates by sampling, every step observed.", "FILE"),
             "Steps" => ($"Steps of the sampler. Default: {defaults.Steps}.", "N"),
@@ -100,6 +112,10 @@ internal sealed class ModelOptions
             "TimestepScale" => ($"Factor on the sampler's timestep. Default: {defaults.TimestepScale}.", "X"),
             "Calibrator" => ($"{string.Join(", ", Calibration.RangeEstimator.Names)}. Default: {defaults.Calibrator}.", "NAME"),
             "Percentile" => ($"Of the percentile calibrator. Default: 99.99.", "X"),
+            "Momentum" => ($"Of the ema calibrator: the share of the old range that each batch keeps. Default: {defaults.Momentum}.", "X"),
+            "Timesteps" => ("Of the timestep calibrator: all, or a range LOW-HIGH of timestep values. Default: all.", "RANGE"),
+            "Collect" => ($"Of the timestep calibrator: min-mean, min-max, mean-max or global-min. Default: {defaults.Collect}.", "NAME"),
+            "CalibrationBatch" => ("Rows of a calibration batch, what ema and timestep average over. Default: a fixed size for these, what memory allows for others.", "N"),
             "ExcludeModules" => ("Module paths, node names or op types to leave in float; * matches anything, quote it.", "PATTERN"),
             "Only" => ("Quantise nothing but what matches.", "PATTERN"),
             "Targets" => ("cpu, tensorrt-onnx. Default: cpu.", "TARGET"),

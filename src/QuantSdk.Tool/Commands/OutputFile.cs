@@ -2,17 +2,21 @@ using QuantSdk.Runtime;
 
 namespace QuantSdk.Tool.Commands;
 
-/// <summary>Writes a text file whole or not at all.</summary>
+/// <summary>Writes a file whole or not at all.</summary>
 internal static class OutputFile
 {
     /// <exception cref="QuantSdkException">QSDK1004.</exception>
-    public static void Write(string path, string text)
+    public static void Write(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
+
+    /// <inheritdoc cref="Write(string, string)"/>
+    public static void Write(string path, Action<Stream> write)
     {
         var temporary = $"{path}.{Guid.NewGuid().ToString("N")[..12]}.tmp";
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(path)!);
-            File.WriteAllText(temporary, text);
+            using (var stream = File.Create(temporary))
+                write(stream);
             File.Move(temporary, path, overwrite: true);
         }
         catch (Exception e) when (FileSystemError.Is(e))

@@ -78,13 +78,13 @@ internal sealed class QuantizeCommand : StageCommand<QuantizeResult>
         if (calibration is null)
         {
             var calibrated = model.Calibrate(scratch, log, cancellation);
-            return Planner.Make(model.Simplified, calibrated.Placement, calibrated.Table);
+            return Planner.Make(model.Simplified, calibrated.Placement, calibrated.Table, model.Recipe, calibrated.Samples);
         }
         var table = JsonFile.Read<CalibrationTable>(calibration, "ranges of `quantsdk calibrate`");
         var placement = Placement.Decide(model.Simplified, model.Recipe, model.Roles);
         var known = table.Tensors.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
         if (placement.Tensors.FirstOrDefault(t => !known.Contains(t)) is { } missing)
             throw new QuantSdkException("QSDK1007", $"'{calibration}' holds no range of the tensor '{missing}'. Calibrate this model, with the same ExcludeModules and Only.", calibration, missing);
-        return Planner.Make(model.Simplified, placement, table);
+        return Planner.Make(model.Simplified, placement, table, model.Recipe, null);
     }
 }

@@ -11,6 +11,7 @@ namespace QuantSdk.Tool.Output;
 [JsonSerializable(typeof(CalibrateResult))]
 [JsonSerializable(typeof(QuantizeResult))]
 [JsonSerializable(typeof(EngineResult))]
+[JsonSerializable(typeof(ExportResult))]
 [JsonSerializable(typeof(CompareResult))]
 [JsonSerializable(typeof(BuildReport))]
 internal sealed partial class ToolJson : JsonSerializerContext

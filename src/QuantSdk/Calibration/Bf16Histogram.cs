@@ -44,8 +44,9 @@ internal sealed unsafe class Bf16Histogram
     /// <summary>Lower edge of a bin's magnitude; the upper edge is the next bin's lower one. Bin 0 is zero.</summary>
     public static float Edge(int bin) => bin == 0 ? 0 : BitConverter.UInt32BitsToSingle((FirstPattern + (uint)bin) << 16);
 
-    /// <summary>Adds values. Safe to call from several threads with parts of a tensor.</summary>
-    public void Add(ReadOnlySpan<float> values)
+    /// <summary>Adds values and returns their range. Safe to call from several threads with parts of a tensor.</summary>
+    /// <param name="weight">How often each counts.</param>
+    public (float Min, float Max) Add(ReadOnlySpan<float> values, int weight = 1)
     {
         var scratch = t_scratch ??= GC.AllocateArray<uint>(Ways * 2 * BinsPerSign, pinned: true);
         var (min, max, nonFinite) = Count4(values, (uint*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(scratch)));
@@ -55,16 +56,18 @@ internal sealed unsafe class Bf16Histogram
             // A NaN may sit in any bin, so then all of them are drained.
             if (nonFinite)
                 (min, max) = (float.NegativeInfinity, float.PositiveInfinity);
-            Drain(scratch, Math.Min(min, 0), Math.Max(max, 0));
+            Drain(scratch, Math.Min(min, 0), Math.Max(max, 0), weight);
         }
+        return (min, max);
     }
 
-    /// <summary>Adds values to minimum and maximum only.</summary>
-    public void AddRange(ReadOnlySpan<float> values)
+    /// <summary>Adds values to minimum and maximum only, and returns theirs.</summary>
+    public (float Min, float Max) AddRange(ReadOnlySpan<float> values)
     {
         var (min, max, nonFinite) = Range(values);
         lock (_gate)
             Merge(values.Length, min, max, nonFinite);
+        return (min, max);
     }
 
     private void Merge(int count, float min, float max, bool nonFinite)
@@ -76,7 +79,7 @@ internal sealed unsafe class Bf16Histogram
     }
 
     /// <summary>Moves the thread's counts into the totals and leaves zeros behind. Only bins up to the extremes can have been hit.</summary>
-    private void Drain(uint[] scratch, float min, float max)
+    private void Drain(uint[] scratch, float min, float max, int weight)
     {
         Move(0, Bin(max) + 1);
         Move(BinsPerSign, Bin(-min) + 1);
@@ -88,7 +91,7 @@ internal sealed unsafe class Bf16Histogram
             {
                 var counts = scratch.AsSpan(way * 2 * BinsPerSign + start, length);
                 for (var i = 0; i < totals.Length; i++)
-                    totals[i] += counts[i];
+                    totals[i] += (long)counts[i] * weight;
                 counts.Clear();
             }
         }

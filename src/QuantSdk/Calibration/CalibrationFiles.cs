@@ -1,9 +1,10 @@
 using System.IO.Compression;
+using QuantSdk.Interchange;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Calibration;
 
-/// <summary>Arrays by name from .npz and .npy files; several files are joined along axis 0.</summary>
+/// <summary>Arrays by name from .npz, .npy and .safetensors files; several files are joined along axis 0.</summary>
 internal static class CalibrationFiles
 {
     /// <summary>Reads every file. A .npy has no key of its own and gets <paramref name="onlyName"/>, else its file name.</summary>
@@ -46,8 +47,10 @@ internal static class CalibrationFiles
                         }
                         return arrays;
                     }
+                case ".safetensors":
+                    return [.. SafetensorsFile.Read(stream, file).Select(t => (t.Name, SafetensorsArrays.Array(t, file)))];
                 default:
-                    throw new QuantSdkException("QSDK1013", $"'{file}' is not calibration data: .npz and .npy are read.", file);
+                    throw new QuantSdkException("QSDK1013", $"'{file}' is not calibration data: .npz, .npy and .safetensors are read.", file);
             }
         }
         catch (Exception e) when (e is InvalidDataException or EndOfStreamException)

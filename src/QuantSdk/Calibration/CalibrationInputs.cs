@@ -1,12 +1,16 @@
 using QuantSdk.Engines;
+using QuantSdk.Interchange;
 using QuantSdk.Recipes;
 using QuantSdk.Runtime;
 using static QuantSdk.Onnx.TensorProto.Types;
 
 namespace QuantSdk.Calibration;
 
-/// <summary>The recipe's data as sources: what to calibrate on, and what to judge on.</summary>
-internal sealed record CalibrationInputs(CalibrationSource Calibration, CalibrationSource HeldOut)
+/// <summary>The recipe's data as sources.</summary>
+/// <param name="Calibration">What to calibrate on; null where a calibration cache is all there is.</param>
+/// <param name="HeldOut">What to judge on; null likewise.</param>
+/// <param name="Cache">A calibration cache of TensorRT, whose ranges stand in for those of the data; its path.</param>
+internal sealed record CalibrationInputs(CalibrationSource? Calibration, CalibrationSource? HeldOut, string? Cache = null)
 {
     private const string Negative = "negative.";
     private const int RandomRows = 16;
@@ -19,11 +23,35 @@ internal sealed record CalibrationInputs(CalibrationSource Calibration, Calibrat
     /// <param name="log">Told where data is random or nothing is held out.</param>
     public static CalibrationInputs Read(BuildRequest request, Recipe recipe, IReadOnlyList<Port> ports, DiffusionRoles? roles, ModelSession? conditioner, IBuildLog log)
     {
+        var files = recipe.CalibrationData.ToLookup(f => f.EndsWith(TensorRtCalibrationCache.Extension, StringComparison.OrdinalIgnoreCase));
+        if (!files[true].Any())
+            return ReadRows(request, recipe, ports, roles, conditioner, log);
+        if (files[true].Count() > 1)
+            throw new QuantSdkException("QSDK1020", $"{recipe.Name}: CalibrationData names {files[true].Count()} calibration caches ({string.Join(", ", files[true])}); one can be used.", request.Model);
+        var cache = Path.GetFullPath(files[true].Single(), request.ProjectDirectory);
+        IReadOnlyList<string> rows = files[false].Any() ? [.. files[false]] : recipe.ValidationData;
+        if (rows.Count > 0)
+            return ReadRows(request, recipe with { CalibrationData = rows }, ports, roles, conditioner, log) with { Cache = cache };
+        if (recipe.MinSqnr is not null || recipe.MinCosine is not null)
+            throw new QuantSdkException("QSDK2001", $"{recipe.Name}: MinSqnr and MinCosine need rows to judge on, and CalibrationData is a calibration cache alone. Give ValidationData.", request.Model);
+        log.Warning("QSDK2006", $"{recipe.Name}: ranges come from a calibration cache and no rows are given to judge on: the quality is not measured. Give ValidationData.", request.Model);
+        return new CalibrationInputs(null, null, cache);
+    }
+
+    /// <summary>One row of random numbers for each input, to learn shapes from.</summary>
+    public static Feed RandomRow(IReadOnlyList<Port> ports, string model)
+    {
+        var feed = Feed.Fit(ports.ToDictionary(p => p.Name, RandomRowsFor, StringComparer.Ordinal), ports, model);
+        return feed.Slice(0, feed.Batch ?? 1);
+    }
+
+    private static CalibrationInputs ReadRows(BuildRequest request, Recipe recipe, IReadOnlyList<Port> ports, DiffusionRoles? roles, ModelSession? conditioner, IBuildLog log)
+    {
         var own = recipe.Scheduler is null ? ports : [.. ports.Where(p => p.Name != roles!.Sample && p.Name != roles.Timestep)];
         var fed = conditioner is null ? own : [.. own.Where(p => conditioner.Outputs.All(o => o.Name != p.Name)), .. conditioner.Inputs];
         var random = recipe.CalibrationData is ["random"];
         if (recipe.CalibrationData.Count == 0 && fed.Count > 0)
-            throw new QuantSdkException("QSDK2001", $"{recipe.Name}: int8 needs CalibrationData: .npz or .npy files with {Feed.Wanted(fed)}; axis 0 of each array counts rows. (CalibrationData=\"random\" builds without, at a loss.)", request.Model);
+            throw new QuantSdkException("QSDK2001", $"{recipe.Name}: int8 needs CalibrationData: .npz, .npy or .safetensors files with {Feed.Wanted(fed)}; axis 0 of each array counts rows. (CalibrationData=\"random\" builds without, at a loss.)", request.Model);
         if (random)
             log.Warning("QSDK2005", $"{recipe.Name}: calibrated on random numbers. Ranges will not fit real inputs; use this to try the build, not to ship.", request.Model);
 
@@ -36,24 +64,26 @@ internal sealed record CalibrationInputs(CalibrationSource Calibration, Calibrat
         if (validation is not null)
             CheckNames(recipe, validation, fed, request.Model);
         if (recipe.Scheduler is null)
-            return FromRows(Join(data, "", conditioner, own), validation is null ? null : Join(validation, "", conditioner, own), own, recipe, request.Model, log);
+            return FromRows(Join(data, "", conditioner, own), validation is null ? null : Join(validation, "", conditioner, own), own, roles?.Timestep ?? recipe.TimestepInput, recipe, request.Model, log);
         return FromSampling(data, validation, conditioner, own, ports, roles!, recipe, request, random);
     }
 
-    private static CalibrationInputs FromRows(IReadOnlyDictionary<string, NpyArray> data, IReadOnlyDictionary<string, NpyArray>? validation, IReadOnlyList<Port> ports, Recipe recipe, string model, IBuildLog log)
+    private static CalibrationInputs FromRows(IReadOnlyDictionary<string, NpyArray> data, IReadOnlyDictionary<string, NpyArray>? validation, IReadOnlyList<Port> ports, string? timestep, Recipe recipe, string model, IBuildLog log)
     {
         var feed = Feed.Fit(data, ports, model);
         if (validation is not null)
-            return new CalibrationInputs(new RowSource(feed), new RowSource(Feed.Fit(validation, ports, model)));
+            return new CalibrationInputs(ToCalibrateOn(feed), new RowSource(Feed.Fit(validation, ports, model)));
         // The last tenth is never calibrated on; whole batches where the model's batch is fixed.
         var unit = feed.Batch ?? 1;
         var held = Math.Max(unit, feed.Rows / 10 / unit * unit);
         if (feed.Rows - held < unit)
         {
             log.Warning("QSDK2006", $"{recipe.Name}: {feed.Rows} row(s) of calibration data leave none to judge on; the quality below is measured on the calibration data itself. Give more rows, or ValidationData.", model);
-            return new CalibrationInputs(new RowSource(feed), new RowSource(feed));
+            return new CalibrationInputs(ToCalibrateOn(feed), new RowSource(feed));
         }
-        return new CalibrationInputs(new RowSource(feed.Slice(0, feed.Rows - held)), new RowSource(feed.Slice(feed.Rows - held, held)));
+        return new CalibrationInputs(ToCalibrateOn(feed.Slice(0, feed.Rows - held)), new RowSource(feed.Slice(feed.Rows - held, held)));
+
+        RowSource ToCalibrateOn(Feed rows) => recipe.Calibrator == "timestep" && timestep is not null ? RowSource.ByTimestep(rows, ports.First(p => p.Name == timestep)) : new RowSource(rows);
     }
 
     private static CalibrationInputs FromSampling(

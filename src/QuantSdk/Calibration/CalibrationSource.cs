@@ -5,14 +5,24 @@ namespace QuantSdk.Calibration;
 /// <summary>Shapes of the inputs that a source feeds itself, for a batch of the given rows.</summary>
 internal delegate IEnumerable<KeyValuePair<string, long[]>> OwnShapes(int rows);
 
-/// <summary>How many rows of a feed to run at once.</summary>
-internal delegate int BatchPolicy(Feed feed, OwnShapes? shapes);
+/// <summary>How to cut a feed: all rows of a denoising step, or rows of which no step is known.</summary>
+/// <param name="shapes">Not null inside a denoising loop.</param>
+internal delegate Batching BatchPolicy(Feed feed, OwnShapes? shapes);
+
+/// <summary>Called after each run of the model with the binding, whose inputs and outputs can be read, and its rows.</summary>
+internal delegate void RowsSeen(ModelBinding binding, int rows, BatchKey key);
 
 /// <summary>Where batches of inputs come from: rows of files, or a diffusion loop over a float model.</summary>
 internal abstract class CalibrationSource
 {
+    /// <summary>The values that the model's timestep input takes, ascending; empty where they are not known.</summary>
+    public virtual IReadOnlyList<float> Timesteps => [];
+
     /// <summary>Runs a session over everything.</summary>
-    /// <param name="seen">Called after each batch with the binding, whose inputs and outputs can be read, and its rows.</param>
     /// <param name="progress">Called with (done, total).</param>
-    public abstract void Run(ModelSession session, BatchPolicy batch, Action<ModelBinding, int> seen, Action<int, int>? progress, CancellationToken cancellationToken);
+    public abstract void Run(ModelSession session, BatchPolicy batch, RowsSeen seen, Action<int, int>? progress, CancellationToken cancellationToken);
+
+    /// <summary>The same, for those who need not know which batch it was.</summary>
+    public void Run(ModelSession session, BatchPolicy batch, Action<ModelBinding, int> seen, Action<int, int>? progress, CancellationToken cancellationToken) =>
+        Run(session, batch, (binding, rows, _) => seen(binding, rows), progress, cancellationToken);
 }

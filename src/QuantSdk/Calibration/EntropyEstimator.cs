@@ -5,7 +5,7 @@ namespace QuantSdk.Calibration;
 /// the histogram clipped at the candidate (the tail added to its last bin) and Q the same quantised to 128 levels
 /// (S. Migacz, "8-bit inference with TensorRT", GTC 2017).
 /// </summary>
-internal sealed class EntropyEstimator : RangeEstimator
+internal sealed class EntropyEstimator : HistogramEstimator
 {
     public const int Bins = 2048;
     private const int Levels = 128;

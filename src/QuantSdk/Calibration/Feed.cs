@@ -58,6 +58,9 @@ internal sealed record Feed(IReadOnlyDictionary<string, FeedInput> Inputs, int R
     /// <summary>The rows [start, start + count).</summary>
     public Feed Slice(int start, int count) => this with { Rows = count, Inputs = Inputs.ToDictionary(i => i.Key, i => i.Value.Slice(start, count), StringComparer.Ordinal) };
 
+    /// <summary>The given rows, in the given order.</summary>
+    public Feed Gather(IReadOnlyList<int> rows) => this with { Rows = rows.Count, Inputs = Inputs.ToDictionary(i => i.Key, i => i.Value.Gather(rows), StringComparer.Ordinal) };
+
     /// <summary>"sample (float[-1,4,64,64]), …".</summary>
     public static string Wanted(IEnumerable<Port> ports) => string.Join(", ", ports.Select(p => $"{p.Name} ({p})"));
 
@@ -114,6 +117,16 @@ internal sealed record FeedInput(NpyArray Array, FeedKind Kind)
 
     /// <summary>The bound shape for a batch of <paramref name="count"/> rows.</summary>
     public long[] Shape(Port port, int count) => Kind == FeedKind.Whole || Array.Shape.Count == port.Shape.Length + 1 ? [.. Array.Shape.Skip(Array.Shape.Count - port.Shape.Length)] : [count, .. Array.Shape.Skip(1)];
+
+    public FeedInput Gather(IReadOnlyList<int> rows)
+    {
+        if (Kind != FeedKind.Rows)
+            return this;
+        var data = new byte[rows.Count * Array.RowBytes];
+        for (var i = 0; i < rows.Count; i++)
+            Array.Data.Span.Slice(rows[i] * Array.RowBytes, Array.RowBytes).CopyTo(data.AsSpan(i * Array.RowBytes));
+        return this with { Array = Array with { Shape = [rows.Count, .. Array.Shape.Skip(1)], Data = data } };
+    }
 
     public FeedInput Slice(int start, int count) => Kind != FeedKind.Rows ? this
         : this with { Array = Array with { Shape = [count, .. Array.Shape.Skip(1)], Data = Array.Data.Slice(start * Array.RowBytes, count * Array.RowBytes) } };

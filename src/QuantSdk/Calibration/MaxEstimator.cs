@@ -1,7 +1,7 @@
 namespace QuantSdk.Calibration;
 
 /// <summary>The observed minimum and maximum.</summary>
-internal sealed class MaxEstimator : RangeEstimator
+internal sealed class MaxEstimator : HistogramEstimator
 {
     public override bool NeedsHistogram => false;
 

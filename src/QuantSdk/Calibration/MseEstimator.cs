@@ -8,7 +8,7 @@ namespace QuantSdk.Calibration;
 /// clips outside (w = <see cref="ClippingWeight"/>). The asymmetric range [low, high] is searched one end at a time; amax is the same
 /// search with both ends tied.
 /// </summary>
-internal sealed class MseEstimator : RangeEstimator
+internal sealed class MseEstimator : HistogramEstimator
 {
     /// <summary>Fractions at which an end is tried: 3 % steps down to a quarter, then half a percent around the best.</summary>
     private static readonly float[] Coarse = [.. Enumerable.Range(0, 48).Select(i => MathF.Pow(0.97f, i))];

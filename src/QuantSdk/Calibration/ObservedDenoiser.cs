@@ -3,7 +3,7 @@ using QuantSdk.Runtime;
 namespace QuantSdk.Calibration;
 
 /// <summary>A float model inside a diffusion loop, its rows run in batches of a bounded size, each shown to an observer.</summary>
-internal sealed class ObservedDenoiser(ModelSession session, DiffusionRoles roles, BatchPolicy batch, Action<ModelBinding, int> observe) : IDenoiser
+internal sealed class ObservedDenoiser(ModelSession session, DiffusionRoles roles, BatchPolicy batch, RowsSeen observe) : IDenoiser
 {
     public IDenoiserRun Begin(IReadOnlyList<long> sampleShape, IReadOnlyDictionary<string, ModelTensor> conditioning)
     {
@@ -24,12 +24,15 @@ internal sealed class ObservedDenoiser(ModelSession session, DiffusionRoles role
         private readonly RowRunner _runner;
         private float[] _prediction = [];
 
+        /// <summary>Tells the calibration batches apart. A step is known by its timestep alone: a sampler may evaluate one twice.</summary>
+        private int _batches;
+
         public Run(ObservedDenoiser owner, Feed feed, IReadOnlyList<long> sampleShape)
         {
             (_owner, _feed) = (owner, feed);
             _rowShape = [.. sampleShape.Skip(1)];
             _sample = new float[sampleShape.Aggregate(1L, (a, b) => a * b)];
-            _runner = new RowRunner(owner.Session, owner.BatchOf(feed, Shapes));
+            _runner = new RowRunner(owner.Session, owner.Batch(feed, Shapes));
         }
 
         public Span<float> Sample => _sample;
@@ -37,11 +40,12 @@ internal sealed class ObservedDenoiser(ModelSession session, DiffusionRoles role
         public ReadOnlySpan<float> Predict(int step, float timestep, CancellationToken cancellationToken)
         {
             var rowLength = _sample.Length / _feed.Rows;
+            var fed = timestep * (double)_owner.Roles.TimestepScale;
             _runner.Run(_feed, Shapes,
                 (binding, start, count) =>
                 {
                     binding.SetFloats(_owner.Roles.Sample, _sample.AsSpan(start * rowLength, count * rowLength));
-                    TimestepFeed.Fill(binding, _owner.Session.Input(_owner.Roles.Timestep), timestep * (double)_owner.Roles.TimestepScale);
+                    TimestepFeed.Fill(binding, _owner.Session.Input(_owner.Roles.Timestep), fed);
                 },
                 (binding, start, count) =>
                 {
@@ -50,8 +54,9 @@ internal sealed class ObservedDenoiser(ModelSession session, DiffusionRoles role
                     if (_prediction.Length != length * _feed.Rows)
                         _prediction = new float[length * _feed.Rows];
                     output.CopyTo(_prediction.AsSpan(start * length));
-                    _owner.Observe(binding, count);
+                    _owner.Observe(binding, count, new BatchKey(_batches + _runner.BatchOf(_feed, start), (float)fed));
                 }, cancellationToken);
+            _batches += _runner.BatchOf(_feed, _feed.Rows - 1) + 1;
             return _prediction;
         }
 
@@ -69,7 +74,7 @@ internal sealed class ObservedDenoiser(ModelSession session, DiffusionRoles role
 
     private DiffusionRoles Roles => roles;
 
-    private int BatchOf(Feed feed, OwnShapes shapes) => batch(feed, shapes);
+    private BatchPolicy Batch => batch;
 
-    private void Observe(ModelBinding binding, int rows) => observe(binding, rows);
+    private RowsSeen Observe => observe;
 }

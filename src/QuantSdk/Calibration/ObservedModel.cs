@@ -1,4 +1,5 @@
 using QuantSdk.Onnx;
+using QuantSdk.Recipes;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Calibration;
@@ -8,6 +9,14 @@ internal sealed class ObservedModel : IDisposable
 {
     /// <summary>Bytes that the observed outputs of one batch may take: they all live at once, and they are what decides peak memory.</summary>
     public const long ByteBudget = 96 << 20;
+
+    /// <summary>Rows of a denoising step that stay in one calibration batch: 32 with and without guidance.</summary>
+    public const int MostTogether = 64;
+
+    /// <summary>Rows of a calibration batch where more do not stay together.</summary>
+    public const int DefaultCalibrationBatch = 32;
+
+    private long? _bytesPerRow;
 
     private ObservedModel(ModelSession session, IReadOnlyList<string> tensors) => (Session, Tensors) = (session, tensors);
 
@@ -34,18 +43,47 @@ internal sealed class ObservedModel : IDisposable
         return new ObservedModel(session, tensors);
     }
 
-    /// <summary>The batch that keeps the observed bytes within the budget, cut so that batches are equal.</summary>
-    public int BatchFor(Feed feed, OwnShapes? shapes)
+    /// <summary>Rows at once that keep the observed bytes within the budget, cut so that batches are equal.</summary>
+    public Batching BatchFor(Feed feed, OwnShapes? shapes) => feed.Batch ?? Parts(feed, shapes, feed.Rows);
+
+    /// <summary>
+    /// The recipe's CalibrationBatch. Without one, ema and timestep, which average over batches, take sizes that depend on neither machine
+    /// nor memory: the rows of a denoising step together up to <see cref="MostTogether"/>, everything else in batches of
+    /// <see cref="DefaultCalibrationBatch"/>; a batch too large for the budget is run in parts. The others have no use for batches.
+    /// </summary>
+    public BatchPolicy Batches(Recipe recipe) => (feed, shapes) =>
     {
-        if (feed.Batch is { } forced)
-            return forced;
-        long bytes = 0;
-        using (var probe = new RowRunner(Session, 1))
-            probe.Run(feed.Slice(0, 1), shapes, null, (binding, _, _) => bytes = Tensors.Sum(t => (long)binding.Values(t).Length * sizeof(float)), default);
-        var most = (int)Math.Clamp(ByteBudget / Math.Max(1, bytes), 1, feed.Rows);
-        var batches = (feed.Rows + most - 1) / most;
-        return (feed.Rows + batches - 1) / batches;
+        if (recipe.CalibrationBatch is { } asked)
+            return asked;
+        if (!RangeEstimator.Create(recipe).NeedsBatches)
+            return BatchFor(feed, shapes);
+        var steps = shapes is not null || recipe.Calibrator == "timestep";
+        var together = steps && feed.Rows <= MostTogether ? feed.Rows : DefaultCalibrationBatch;
+        return new Batching(feed.Batch ?? Parts(feed, shapes, Math.Min(together, feed.Rows)), together);
+    };
+
+    /// <summary>Elements of each tensor for one row, found by running the first ones.</summary>
+    public IReadOnlyDictionary<string, long> ElementsPerRow(Feed feed, OwnShapes? shapes)
+    {
+        var elements = new Dictionary<string, long>(StringComparer.Ordinal);
+        using var probe = new RowRunner(Session, 1);
+        probe.Run(feed, shapes, null, (binding, _, rows) =>
+        {
+            foreach (var tensor in Tensors)
+                elements[tensor] = binding.Values(tensor).Length / rows;
+        }, default);
+        return elements;
     }
+
+    /// <summary>The rows cut into equal parts within the budget.</summary>
+    private int Parts(Feed feed, OwnShapes? shapes, int rows)
+    {
+        var most = (int)Math.Clamp(ByteBudget / Math.Max(1, _bytesPerRow ??= BytesPerRow(feed, shapes)), 1, rows);
+        var parts = (rows + most - 1) / most;
+        return (rows + parts - 1) / parts;
+    }
+
+    private long BytesPerRow(Feed feed, OwnShapes? shapes) => ElementsPerRow(feed.Slice(0, 1), shapes).Values.Sum() * sizeof(float);
 
     public void Dispose() => Session.Dispose();
 }

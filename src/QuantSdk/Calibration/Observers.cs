@@ -15,6 +15,7 @@ internal sealed class Observers
 
     private readonly string[] _tensors;
     private readonly Bf16Histogram[] _histograms;
+    private readonly List<BatchRange>[] _batches;
     private readonly long[] _elementsPerRow;
     private readonly RangeEstimator _estimator;
     private readonly int _threads;
@@ -24,12 +25,13 @@ internal sealed class Observers
     {
         _tensors = [.. tensors];
         _histograms = [.. tensors.Select(_ => new Bf16Histogram())];
+        _batches = [.. tensors.Select(_ => new List<BatchRange>())];
         _elementsPerRow = new long[_tensors.Length];
         (_estimator, _threads) = (estimator, threads);
     }
 
     /// <summary>Adds what a run has left in the outputs (or inputs) of a binding.</summary>
-    public unsafe void Observe(ModelBinding binding, int rows)
+    public unsafe void Observe(ModelBinding binding, int rows, BatchKey key)
     {
         var work = new List<(int Tensor, nint Address, int Length)>();
         for (var t = 0; t < _tensors.Length; t++)
@@ -44,10 +46,9 @@ internal sealed class Observers
         Parallel.ForEach(work, new ParallelOptions { MaxDegreeOfParallelism = _threads }, item =>
         {
             var values = new ReadOnlySpan<float>((void*)item.Address, item.Length);
-            if (_estimator.NeedsHistogram)
-                _histograms[item.Tensor].Add(values);
-            else
-                _histograms[item.Tensor].AddRange(values);
+            var (min, max) = _estimator.NeedsHistogram ? _histograms[item.Tensor].Add(values) : _histograms[item.Tensor].AddRange(values);
+            if (_estimator.NeedsBatches)
+                AddBatch(_batches[item.Tensor], key, min, max);
         });
         _rows += rows;
     }
@@ -62,8 +63,20 @@ internal sealed class Observers
                 throw new QuantSdkException("QSDK2003", $"The float model itself computes NaN or infinity in the tensor '{_tensors[t]}' on the calibration data. Check the data's scaling against the model's training.", model, _tensors[t]);
         }
         var ranges = new CalibratedRange[_tensors.Length];
-        Parallel.For(0, _tensors.Length, new ParallelOptions { MaxDegreeOfParallelism = _threads }, t => ranges[t] = _estimator.Estimate(_histograms[t]));
+        Parallel.For(0, _tensors.Length, new ParallelOptions { MaxDegreeOfParallelism = _threads }, t => ranges[t] = _estimator.Estimate(_histograms[t], _batches[t]));
         return new CalibrationTable(1, calibrator, _rows, [.. _tensors.Select((name, t) => new TensorCalibration(
-            name, _histograms[t].Min, _histograms[t].Max, ranges[t].Range.Low, ranges[t].Range.High, ranges[t].Amax, _elementsPerRow[t]))]);
+            name, _histograms[t].Min, _histograms[t].Max, ranges[t].Range.Low, ranges[t].Range.High, ranges[t].Amax, _elementsPerRow[t], _estimator.StepRanges(_batches[t])))]);
+    }
+
+    /// <summary>Minimum and maximum are exact, so that the parts of a batch may come in any order from any thread.</summary>
+    private static void AddBatch(List<BatchRange> batches, BatchKey key, float min, float max)
+    {
+        lock (batches)
+        {
+            if (batches.Count > 0 && batches[^1] is var last && last.Key == key)
+                batches[^1] = last with { Range = new ValueRange(Math.Min(last.Range.Low, min), Math.Max(last.Range.High, max)) };
+            else
+                batches.Add(new BatchRange(key, new ValueRange(min, max)));
+        }
     }
 }

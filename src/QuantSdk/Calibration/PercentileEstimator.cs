@@ -1,7 +1,7 @@
 namespace QuantSdk.Calibration;
 
 /// <summary>amax is the given percentile of |x|; the range is what was observed, clipped to ±amax.</summary>
-internal sealed class PercentileEstimator(double percentile) : RangeEstimator
+internal sealed class PercentileEstimator(double percentile) : HistogramEstimator
 {
     protected override CalibratedRange Estimate(Bf16Histogram histogram, ValueRange observed)
     {

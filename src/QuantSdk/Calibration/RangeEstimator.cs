@@ -1,30 +1,47 @@
+using QuantSdk.Recipes;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Calibration;
 
-/// <summary>From a distribution to a range. Every estimator is a pure function of the histogram.</summary>
+/// <summary>From what was observed of a tensor to its range. Every estimator is a pure function of that.</summary>
 internal abstract class RangeEstimator
 {
-    /// <summary>False where minimum and maximum are all that is needed, so that observers can skip counting.</summary>
+    /// <summary>False where counts of values are not read, so that observers can skip counting.</summary>
     public virtual bool NeedsHistogram => true;
 
-    public static IReadOnlyList<string> Names { get; } = ["max", "percentile", "entropy", "mse"];
+    /// <summary>True where the range of each calibration batch is read.</summary>
+    public virtual bool NeedsBatches => false;
 
-    /// <param name="percentile">In (50, 100]; read by `percentile` alone.</param>
-    public static RangeEstimator Create(string name, double percentile) => name switch
+    public static IReadOnlyList<string> Names { get; } = ["max", "ema", "percentile", "entropy", "mse", "timestep"];
+
+    /// <exception cref="QuantSdkException">QSDK1020 for a Calibrator or Timesteps that is none.</exception>
+    public static RangeEstimator Create(Recipe recipe) => recipe.Calibrator switch
     {
         "max" => new MaxEstimator(),
-        "percentile" => new PercentileEstimator(percentile),
+        "ema" => new EmaEstimator(recipe.Momentum),
+        "percentile" => new PercentileEstimator(recipe.Percentile),
         "entropy" => new EntropyEstimator(),
         "mse" => new MseEstimator(),
-        _ => throw new QuantSdkException("QSDK1020", $"Calibrator '{name}' is not one of {string.Join(", ", Names)}."),
+        "timestep" => new TimestepEstimator(TimestepSelection.Parse(recipe.Timesteps), recipe.Collect),
+        _ => throw new QuantSdkException("QSDK1020", $"Calibrator '{recipe.Calibrator}' is not one of {string.Join(", ", Names)}."),
     };
 
-    public CalibratedRange Estimate(Bf16Histogram histogram)
+    /// <summary>Refuses data that cannot give a range, before the model is run over it for minutes.</summary>
+    /// <param name="model">The model's file, for messages.</param>
+    public virtual void Check(CalibrationSource source, string model)
     {
-        var observed = ValueRange.Containing0(histogram.Min, histogram.Max);
-        return observed.Amax <= 0 ? new CalibratedRange(observed, 0) : Estimate(histogram, observed);
     }
 
-    protected abstract CalibratedRange Estimate(Bf16Histogram histogram, ValueRange observed);
+    /// <param name="histogram">All values; without counts unless <see cref="NeedsHistogram"/>.</param>
+    /// <param name="batches">In the order in which they were seen; empty unless <see cref="NeedsBatches"/>.</param>
+    public CalibratedRange Estimate(Bf16Histogram histogram, IReadOnlyList<BatchRange> batches)
+    {
+        var observed = ValueRange.Containing0(histogram.Min, histogram.Max);
+        return observed.Amax <= 0 ? new CalibratedRange(observed, 0) : Estimate(histogram, batches, observed);
+    }
+
+    /// <summary>What was kept for each timestep, ascending; null where nothing is.</summary>
+    public virtual IReadOnlyList<StepRange>? StepRanges(IReadOnlyList<BatchRange> batches) => null;
+
+    protected abstract CalibratedRange Estimate(Bf16Histogram histogram, IReadOnlyList<BatchRange> batches, ValueRange observed);
 }

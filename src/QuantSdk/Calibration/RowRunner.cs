@@ -3,12 +3,12 @@ using QuantSdk.Runtime;
 namespace QuantSdk.Calibration;
 
 /// <summary>Runs a session over the rows of a feed in batches of a bounded size; one binding for each size, reused.</summary>
-internal sealed class RowRunner(ModelSession session, int batch) : IDisposable
+internal sealed class RowRunner(ModelSession session, Batching batching) : IDisposable
 {
     private readonly Dictionary<string, ModelBinding> _bindings = new(StringComparer.Ordinal);
 
-    /// <summary>Rows run at once.</summary>
-    public int Batch => batch;
+    /// <summary>The calibration batch that a row belongs to, from 0.</summary>
+    public int BatchOf(Feed feed, int row) => row / RowsOfBatch(feed);
 
     /// <summary>Runs every row. Rows that do not fill a fixed batch are left out, as half a batch cannot be run.</summary>
     /// <param name="prepare">Called before a batch with (binding, first row, rows), to feed inputs that are not in the feed.</param>
@@ -19,7 +19,7 @@ internal sealed class RowRunner(ModelSession session, int batch) : IDisposable
         for (var start = 0; start < feed.Rows;)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            var count = Math.Min(batch, feed.Rows - start);
+            var count = Math.Min(Math.Min(batching.Run, feed.Rows - start), RowsOfBatch(feed) - start % RowsOfBatch(feed));
             if (feed.Batch is { } size)
             {
                 if (feed.Rows - start < size)
@@ -41,6 +41,8 @@ internal sealed class RowRunner(ModelSession session, int batch) : IDisposable
         foreach (var binding in _bindings.Values)
             binding.Dispose();
     }
+
+    private int RowsOfBatch(Feed feed) => feed.Batch is { } size ? Math.Max(1, batching.Calibrated / size) * size : batching.Calibrated;
 
     private ModelBinding Bind(Feed feed, OwnShapes? more, int count)
     {

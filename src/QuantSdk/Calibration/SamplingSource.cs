@@ -9,7 +9,9 @@ namespace QuantSdk.Calibration;
 /// <param name="rows">Samples made; the batch is twice that with guidance.</param>
 internal sealed class SamplingSource(Sampler sampler, DiffusionRoles roles, Conditioning conditioning, IReadOnlyList<long> sampleShape, int rows, int steps, float guidanceScale, long seed) : CalibrationSource
 {
-    public override void Run(ModelSession session, BatchPolicy batch, Action<ModelBinding, int> seen, Action<int, int>? progress, CancellationToken cancellationToken)
+    public override IReadOnlyList<float> Timesteps => [.. sampler.Schedule(steps).Timesteps.Select(t => (float)(t * (double)roles.TimestepScale)).Distinct().Order()];
+
+    public override void Run(ModelSession session, BatchPolicy batch, RowsSeen seen, Action<int, int>? progress, CancellationToken cancellationToken)
     {
         var denoiser = new ObservedDenoiser(session, roles, batch, seen);
         var pipeline = new DiffusionPipeline(denoiser, sampler);

@@ -1,4 +1,5 @@
 using QuantSdk.Calibration;
+using QuantSdk.Interchange;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
@@ -7,7 +8,7 @@ using QuantSdk.Runtime;
 namespace QuantSdk.Engines;
 
 /// <summary>What calibrating gives: the data, what will be quantised, and the ranges of it.</summary>
-internal sealed record CalibratedModel(CalibrationInputs Inputs, Placement Placement, CalibrationTable Table);
+internal sealed record CalibratedModel(CalibrationInputs Inputs, Placement Placement, CalibrationTable Table, IReadOnlyDictionary<string, ChannelSample>? Samples);
 
 /// <summary>The stage that runs the float model over the calibration data and watches.</summary>
 internal static class CalibrationStage
@@ -25,9 +26,35 @@ internal static class CalibrationStage
         var placement = Placement.Decide(model, recipe, roles);
         if (placement.Layers.Count == 0)
             throw new QuantSdkException("QSDK3003", $"{recipe.Name}: no node can be quantised ({(placement.Kept.Count == 0 ? "there is no Conv, ConvTranspose, Gemm or MatMul" : string.Join("; ", placement.Kept.GroupBy(k => k.Reason).Select(g => $"{g.Count()} {g.Key}")))}). Set Precision to none to ship it in float.", request.Model);
-        var observers = new Observers(placement.Tensors, RangeEstimator.Create(recipe.Calibrator, recipe.Percentile), request.Threads);
-        using var observed = ObservedModel.Open(model, placement.Tensors, scratch, request.Threads);
-        inputs.Calibration.Run(observed.Session, observed.BatchFor, observers.Observe, (done, total) => log.Progress("Calibrate", done, total), cancellation);
-        return new CalibratedModel(inputs, placement, observers.Finish(recipe.Calibrator, request.Model));
+        var channels = new ChannelObservers(placement.Channels(model), request.Threads);
+        var table = Ranges(request, recipe, model, inputs, placement.Tensors, scratch, log, cancellation, channels);
+        return new CalibratedModel(inputs, placement, table, inputs.Cache is null ? channels.Finish() : null);
+    }
+
+    /// <summary>The ranges of some tensors of a model: observed on the data, or those of a calibration cache.</summary>
+    /// <param name="scratch">A folder for the model with its extra outputs.</param>
+    /// <param name="channels">Watches the same batches, or null.</param>
+    public static CalibrationTable Ranges(
+        BuildRequest request, Recipe recipe, OnnxModel model, CalibrationInputs inputs, IReadOnlyList<string> tensors, string scratch, IBuildLog log, CancellationToken cancellation,
+        ChannelObservers? channels = null)
+    {
+        if (inputs.Cache is { } file)
+        {
+            var cache = TensorRtCalibrationCache.Read(file);
+            using var probed = ObservedModel.Open(model, tensors, scratch, request.Threads);
+            return cache.Table(tensors, probed.ElementsPerRow(CalibrationInputs.RandomRow(probed.Session.Inputs, request.Model), null), file);
+        }
+        var estimator = RangeEstimator.Create(recipe);
+        estimator.Check(inputs.Calibration!, request.Model);
+        var observers = new Observers(tensors, estimator, request.Threads);
+        using var observed = ObservedModel.Open(model, tensors, scratch, request.Threads);
+        inputs.Calibration!.Run(observed.Session, observed.Batches(recipe), Seen, (done, total) => log.Progress("Calibrate", done, total), cancellation);
+        return observers.Finish(recipe.Calibrator, request.Model);
+
+        void Seen(ModelBinding binding, int rows, BatchKey key)
+        {
+            observers.Observe(binding, rows, key);
+            channels?.Observe(binding, rows);
+        }
     }
 }

@@ -96,6 +96,6 @@ internal sealed partial class ModelBuilder
         using var reference = ReferenceModel.Open(Load(_request.Model), _request.Threads);
         using var conditioning = _request.ConditionedBy is null ? null : ModelSession.Open(Load(_request.ConditionedBy).Path, new SessionSettings { Threads = _request.Threads });
         var inputs = CalibrationInputs.Read(_request, judged, reference.Session.Inputs, model.Roles, conditioning, _log);
-        return Verify(recipe, manifest, reference.Session, inputs.HeldOut, folder);
+        return inputs.HeldOut is { } heldOut ? Verify(recipe, manifest, reference.Session, heldOut, folder) : [];
     }
 }

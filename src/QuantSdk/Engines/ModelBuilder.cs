@@ -48,8 +48,8 @@ internal sealed partial class ModelBuilder
         if (recipe.Precision != "none")
         {
             var conditioner = _request.ConditionedBy is null ? null : Load(_request.ConditionedBy);
-            (inputs, var placement, calibration) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
-            plan = Phase("Quantize", () => Planner.Make(model, placement, calibration));
+            (inputs, var placement, calibration, var samples) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
+            plan = Phase("Quantize", () => Planner.Make(model, placement, calibration, recipe, samples));
         }
         Phase("Quantize", () => Lower(recipe, model, plan, folder));
         var (variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder));
@@ -65,9 +65,9 @@ internal sealed partial class ModelBuilder
             Roles = roles,
             Variants = variants,
         };
-        if (inputs is not null)
+        if (inputs?.HeldOut is { } heldOut)
         {
-            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, inputs.HeldOut, folder)) };
+            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, heldOut, folder)) };
             Gates.Check(recipe, manifest.Quality, _request.Model);
         }
         ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);

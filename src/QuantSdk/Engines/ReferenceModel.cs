@@ -1,10 +1,10 @@
 using QuantSdk.Onnx;
-using QuantSdk.Rewriting;
+using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Engines;
 
-/// <summary>The float model that everything is measured against, open: the file itself, or the twin of one in 16-bit floats.</summary>
+/// <summary>The float model that everything is measured against, open: the file itself, or a copy where ONNX Runtime would refuse it or run it in 16 bits.</summary>
 internal sealed class ReferenceModel : IDisposable
 {
     private readonly DirectoryInfo? _folder;
@@ -16,15 +16,15 @@ internal sealed class ReferenceModel : IDisposable
     public static ReferenceModel Open(OnnxModel model, int threads)
     {
         var settings = new SessionSettings { Threads = threads };
-        var twin = Float32Twin.Of(model);
-        if (ReferenceEquals(twin, model))
+        var runnable = Intake.Runnable(model);
+        if (ReferenceEquals(runnable, model))
             return new ReferenceModel(ModelSession.Open(model.Path, settings), null);
         var folder = Directory.CreateTempSubdirectory("quantsdk-");
         try
         {
             // Under the model's own name, which is what messages show.
             var path = Path.Combine(folder.FullName, Path.GetFileName(model.Path));
-            OnnxFile.Save(twin.Proto, path, path + ".data");
+            OnnxFile.Save(runnable.Proto, path, path + ".data");
             return new ReferenceModel(ModelSession.Open(path, settings), folder);
         }
         catch

@@ -13,4 +13,13 @@ internal sealed record Layer(NodeProto Node, string Module, string Activation, s
 
     /// <summary>Convolutions of any kind.</summary>
     public bool IsConvolution => Op is "Conv" or "ConvTranspose";
+
+    /// <summary>Of a convolution; 1 elsewhere.</summary>
+    public int Groups => IsConvolution ? (int)Node.Int("group", 1) : 1;
+
+    /// <summary>True where zeros stand around the input.</summary>
+    public bool Pads => IsConvolution && (Node.Attribute("pads") is { } pads ? pads.Ints.Any(p => p != 0) : Node.Attribute("auto_pad")?.S.ToStringUtf8() is "SAME_UPPER" or "SAME_LOWER");
+
+    /// <summary>Relu or Clip where <see cref="Output"/> is that of such a node, else null.</summary>
+    public string? Rectifier { get; init; }
 }

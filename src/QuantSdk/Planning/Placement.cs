@@ -1,3 +1,4 @@
+using QuantSdk.Calibration;
 using QuantSdk.Onnx;
 using QuantSdk.Recipes;
 using QuantSdk.Runtime;
@@ -6,10 +7,26 @@ using static QuantSdk.Onnx.TensorProto.Types;
 namespace QuantSdk.Planning;
 
 /// <summary>Which nodes run in 8 bits, and why every other node with weights does not. Decided by structure; names are not trusted.</summary>
-internal sealed record Placement(IReadOnlyList<Layer> Layers, IReadOnlyList<Kept> Kept)
+/// <param name="Samples">The inputs that are the sample.</param>
+internal sealed record Placement(IReadOnlyList<string> Samples, IReadOnlyList<Layer> Layers, IReadOnlyList<Kept> Kept)
 {
     /// <summary>The tensors whose ranges the lowerings need, in graph order: inputs of layers, and outputs of convolutions.</summary>
     public IReadOnlyList<string> Tensors => [.. Layers.SelectMany(l => l.IsConvolution ? (string[])[l.Activation, l.Output] : [l.Activation]).Distinct(StringComparer.Ordinal)];
+
+    /// <summary>Where the channels of those tensors are, as the layers read and write them.</summary>
+    public IReadOnlyDictionary<string, ChannelLayout> Channels(OnnxModel model)
+    {
+        var weights = model.Graph.Initializer.ToDictionary(t => t.Name, StringComparer.Ordinal);
+        var layouts = new Dictionary<string, ChannelLayout>(StringComparer.Ordinal);
+        foreach (var layer in Layers)
+        {
+            var shape = WeightShape.Of(layer.Op, layer.WeightAxis, weights[layer.Weight].Dims, layer.Groups);
+            layouts.TryAdd(layer.Activation, new ChannelLayout(shape.InputsPerGroup * shape.Groups, !layer.IsConvolution));
+            if (layer.IsConvolution)
+                layouts.TryAdd(layer.Output, new ChannelLayout(shape.Outputs, false));
+        }
+        return layouts;
+    }
 
     public static Placement Decide(OnnxModel model, Recipe recipe, DiffusionRoles? roles)
     {
@@ -24,8 +41,8 @@ internal sealed record Placement(IReadOnlyList<Layer> Layers, IReadOnlyList<Kept
         {
             if (!IsProduct(node))
             {
-                if (node.HasSubgraph())
-                    kept.Add(new Kept(node.Label(), node.OpType, modules[node], "nodes inside the bodies of control flow are left alone in this version", false));
+                if (OtherWeights.Of(view, node, modules[node]) is { } other)
+                    kept.Add(other);
                 continue;
             }
             var module = modules[node];
@@ -42,7 +59,7 @@ internal sealed record Placement(IReadOnlyList<Layer> Layers, IReadOnlyList<Kept
             else
                 kept.Add(new Kept(node.Label(), node.OpType, module, reason, builtIn));
         }
-        return new Placement(layers, kept);
+        return new Placement(structure.Samples, layers, kept);
     }
 
     internal static bool IsProduct(NodeProto node) => node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");
@@ -52,7 +69,7 @@ internal sealed record Placement(IReadOnlyList<Layer> Layers, IReadOnlyList<Kept
         if (view.Initializer(node.Input[0]) is not null)
             return (null, "its first operand is constant");
         if (view.Initializer(node.Input[1]) is not { } weight)
-            return (null, "a product of two activations has no constant weight");
+            return (null, IsConstant(view, node.Input[1]) ? "its weight is computed from constants, as quantised ones are" : "a product of two activations has no constant weight");
         if (weight.DataType != (int)DataType.Float)
             return (null, $"its weight is {ElementType.Name(weight.DataType)}; float is quantised in this version");
         var bias = node.Input.Count > 2 && node.Input[2].Length > 0 ? node.Input[2] : null;
@@ -74,8 +91,13 @@ internal sealed record Placement(IReadOnlyList<Layer> Layers, IReadOnlyList<Kept
             "Gemm" => node.Int("transB", 0) != 0 ? 0 : 1,
             _ => 1,
         };
-        return (new Layer(node, module, node.Input[0], weight.Name, axis, bias, Output(view, node)), null);
+        var output = Output(view, node);
+        return (new Layer(node, module, node.Input[0], weight.Name, axis, bias, output) { Rectifier = output == node.Output[0] ? null : view.Producer(output)!.OpType }, null);
     }
+
+    /// <summary>True where a few nodes at most lie between a tensor and the constants that it is made of.</summary>
+    private static bool IsConstant(GraphView view, string tensor, int depth = 8) =>
+        view.Initializer(tensor) is not null || (depth > 0 && view.Producer(tensor) is { Input.Count: > 0 } node && node.Input.All(i => i.Length == 0 || IsConstant(view, i, depth - 1)));
 
     /// <summary>What follows a convolution without cost when its output is quantised: a Relu or a Clip that alone reads it.</summary>
     private static string Output(GraphView view, NodeProto node)

@@ -1,25 +1,86 @@
+using System.Globalization;
 using QuantSdk.Calibration;
 using QuantSdk.Onnx;
+using QuantSdk.Recipes;
 
 namespace QuantSdk.Planning;
 
-/// <summary>Placement and observed ranges to a <see cref="Plan"/>.</summary>
+/// <summary>Placement and what was observed to a <see cref="Plan"/>.</summary>
 internal static class Planner
 {
-    public static Plan Make(OnnxModel model, Placement placement, CalibrationTable calibration)
+    /// <param name="samples">Channel by channel observations, for smoothing, bias correction and outputs; without them none of these is planned.</param>
+    public static Plan Make(OnnxModel model, Placement placement, CalibrationTable calibration, Recipe recipe, IReadOnlyDictionary<string, ChannelSample>? samples)
     {
         var weights = model.Graph.Initializer.ToDictionary(t => t.Name, StringComparer.Ordinal);
+        var tensors = placement.Layers.GroupBy(l => l.Activation, StringComparer.Ordinal).AsParallel().AsOrdered()
+            .Select(g => Tensor(calibration[g.Key], [.. g], weights, recipe, samples?.GetValueOrDefault(g.Key))).ToDictionary(t => t.Tensor, StringComparer.Ordinal);
         var layers = placement.Layers.Select(layer => new LayerPlan(
             layer.Node.Label(), layer.Op, layer.Module,
-            Tensor(calibration[layer.Activation]),
-            new WeightPlan(layer.Weight, "int8", layer.WeightAxis),
+            tensors[layer.Activation],
+            Weight(layer, weights[layer.Weight], recipe),
             layer.Bias,
-            layer.IsConvolution ? Tensor(calibration[layer.Output]) : null,
-            Macs(layer, weights[layer.Weight], calibration))).ToArray();
-        return new Plan(1, layers, placement.Kept);
+            layer.IsConvolution ? Output(layer, calibration[layer.Output], samples?.GetValueOrDefault(layer.Output)) : null,
+            Macs(layer, weights[layer.Weight], calibration),
+            layer.Groups)).ToArray();
+        return new Plan(2, placement.Samples, layers, placement.Kept);
     }
 
-    private static TensorPlan Tensor(TensorCalibration c) => new(c.Name, "int8", c.Low, c.High, c.Amax);
+    private static WeightPlan Weight(Layer layer, TensorProto weight, Recipe recipe)
+    {
+        var reduction = layer.IsConvolution ? 0 : (int)weight.Dims[1 - layer.WeightAxis];
+        var block = recipe.Weights switch
+        {
+            _ when layer.IsConvolution => 0,
+            "int4" or "int2" => Math.Min(recipe.BlockSize ?? 128, reduction),
+            "int8" => Math.Min(recipe.BlockSize ?? 0, reduction),
+            _ => recipe.BlockSize ?? 0,
+        };
+        return new WeightPlan(layer.Weight, recipe.Weights, layer.WeightAxis, block, recipe.WeightZeroPoint && recipe.Weights is "int4" or "int2");
+    }
+
+    private static TensorPlan Tensor(TensorCalibration c, Layer[] readers, Dictionary<string, TensorProto> weights, Recipe recipe, ChannelSample? sample)
+    {
+        var plan = new TensorPlan(c.Name, recipe.Activations, c.Low, c.High, c.Amax);
+        // A tensor that both convolutions and linear layers read has its channels in two places.
+        if (sample is null || sample.Count == 0 || readers.Any(r => r.IsConvolution != readers[0].IsConvolution))
+            return plan;
+        plan = plan with { Means = recipe.BiasCorrection ? sample.Means() : null };
+        // Ranges over batches or timesteps are decided from maxima, which a sample of values does not have.
+        var off = recipe.SmoothQuant == "off" || recipe.Activations != "int8" || recipe.Calibrator is "ema" or "timestep";
+        return off ? plan : plan with { Smoothed = Smoothed(sample, readers, weights, recipe) };
+    }
+
+    private static SmoothedPlan? Smoothed(ChannelSample sample, Layer[] readers, Dictionary<string, TensorProto> weights, Recipe recipe)
+    {
+        float? alpha = recipe.SmoothQuant == "auto" ? null : float.Parse(recipe.SmoothQuant, CultureInfo.InvariantCulture);
+        InputWeights[] inputs = [.. readers.Select(r => InputWeights.Of(r, weights[r.Weight]))];
+        var factors = Smoothing.Factors(sample, inputs, alpha);
+        // What is subtracted must come back through a bias, which padding with zeros would miss.
+        var centres = readers.All(r => !r.Pads) && recipe.BiasCorrection ? sample.Centres() : null;
+        if (factors is null && centres is null)
+            return null;
+        factors ??= Enumerable.Repeat(1f, sample.Channels).ToArray();
+        var estimator = RangeEstimator.Create(recipe);
+        var exact = recipe.Calibrator == "max";
+        var importance = Importance(inputs, factors);
+        var smooth = estimator.Estimate(sample.Distribution(factors, null, importance, exact), []);
+        var centred = estimator.Estimate(sample.Distribution(factors, centres, importance, exact), []);
+        return new SmoothedPlan(factors, smooth.Range.Low, smooth.Range.High, centres, centred.Range.Low, centred.Range.High, centred.Amax);
+    }
+
+    /// <summary>How much an error of each channel weighs at the outputs, f²·‖W_c‖², as counts from 1 to 64.</summary>
+    private static int[] Importance(InputWeights[] readers, float[] factors)
+    {
+        var energy = factors.Select((f, c) => (double)f * f * readers.Sum(r => r.Energy[c])).ToArray();
+        var most = energy.Max();
+        return Array.ConvertAll(energy, e => most > 0 ? Math.Max(1, (int)Math.Round(e / most * 64)) : 1);
+    }
+
+    private static OutputPlan Output(Layer layer, TensorCalibration c, ChannelSample? sample) =>
+        // A Clip in between has one limit for all channels.
+        sample is null || layer.Rectifier == "Clip"
+            ? new OutputPlan(c.Name, c.Low, c.High, null, null)
+            : new OutputPlan(c.Name, c.Low, c.High, [.. sample.Min.Select(x => Math.Min(x, 0))], [.. sample.Max.Select(x => Math.Max(x, 0))]);
 
     /// <summary>Every weight is used once for each output position (Conv), input position (ConvTranspose) or row (linear).</summary>
     private static long Macs(Layer layer, TensorProto weight, CalibrationTable calibration)

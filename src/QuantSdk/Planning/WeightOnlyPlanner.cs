@@ -34,7 +34,7 @@ internal static class WeightOnlyPlanner
                 layer.Node.Label(), layer.Op, layer.Module, new TensorPlan(layer.Activation, "float", 0, 0, 0),
                 new WeightPlan(layer.Weight, recipe.Weights, layer.WeightAxis, BlockSize(layer, weight, recipe, target), recipe.WeightZeroPoint), layer.Bias, null, 0));
         }
-        return new Plan(1, layers, kept);
+        return new Plan(2, placement.Samples, layers, kept);
     }
 
     /// <exception cref="QuantSdkException">QSDK3041 for a format that the target has no form of.</exception>

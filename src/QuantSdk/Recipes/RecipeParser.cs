@@ -59,7 +59,7 @@ internal static class RecipeParser
             Calibrator = OneOf("Calibrator", defaults.Calibrator, RangeEstimator.Names),
             Percentile = Number("Percentile", defaults.Percentile, 50, 100),
             Momentum = Number("Momentum", defaults.Momentum, 0, 0.9999),
-            Timesteps = values.GetValueOrDefault("Timesteps") ?? defaults.Timesteps,
+            Timesteps = TimestepsValue(),
             Collect = OneOf("Collect", defaults.Collect, ["min-mean", "min-max", "mean-max", "global-min"]),
             CalibrationBatch = values.ContainsKey("CalibrationBatch") ? (int)Number("CalibrationBatch", 0, 1, 1 << 20, whole: true) : null,
             SmoothQuant = SmoothQuantValue(),
@@ -116,6 +116,19 @@ internal static class RecipeParser
             if (!values.TryGetValue("SmoothQuant", out var text))
                 return defaults.SmoothQuant;
             return text.ToLowerInvariant() is var word and ("off" or "auto") ? word : Number("SmoothQuant", 0, 0, 1).ToString(CultureInfo.InvariantCulture);
+        }
+
+        string TimestepsValue()
+        {
+            var text = values.GetValueOrDefault("Timesteps") ?? defaults.Timesteps;
+            try
+            {
+                return TimestepSelection.Parse(text).ToString();
+            }
+            catch (QuantSdkException e)
+            {
+                throw new QuantSdkException(e.Code, $"{name}: {e.Message}");
+            }
         }
 
         IReadOnlyList<string> TargetList()

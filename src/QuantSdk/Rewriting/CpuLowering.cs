@@ -5,9 +5,10 @@ using QuantSdk.Planning;
 namespace QuantSdk.Rewriting;
 
 /// <summary>
-/// The form ONNX Runtime's CPU provider runs in int8: u8 activations with their own
-/// zero point, s8 per-channel weights, Q/DQ on the input and the output of Conv, on the input alone of linear layers, int32 bias for
-/// Gemm, float bias elsewhere.
+/// The form ONNX Runtime's CPU provider runs in int8: u8 activations with their own zero point, s8 per-channel weights, Q/DQ on the input and
+/// the output of Conv, on the input alone of linear layers, int32 bias for Gemm, float bias elsewhere. The two ends of a convolution
+/// are quantised channel by channel at no cost: its QuantizeLinear and DequantizeLinear have a scale for each channel where the
+/// convolution itself sees one, and its weights take up the difference.
 /// </summary>
 internal static class CpuLowering
 {
@@ -19,23 +20,133 @@ internal static class CpuLowering
 
     public static ModelProto Lower(OnnxModel model, Plan plan)
     {
-        var writer = new QdqWriter(model);
+        var writer = new QdqWriter(model, plan.Samples);
         var layers = plan.Layers.Where(l => Refusal(l) is null).ToArray();
+        var bound = BoundByOthers(model, layers);
+        var read = layers.Where(l => l.Output is not null).Select(l => l.Activation).DistinctBy(a => a.Tensor).ToDictionary(a => a.Tensor, StringComparer.Ordinal);
         // Outputs first: a tensor that one layer writes and another reads has one pair.
-        foreach (var output in layers.Where(l => l.Output is not null).Select(l => l.Output!).DistinctBy(o => o.Tensor))
-            writer.Output(output.Tensor, Grid(output));
+        var outputs = layers.Where(l => l.Output is not null).Select(l => l.Output!).DistinctBy(o => o.Tensor)
+            .ToDictionary(o => o.Tensor, o => Output(writer, o, read.GetValueOrDefault(o.Tensor), bound.Contains(o.Tensor)), StringComparer.Ordinal);
         foreach (var layer in layers)
         {
             var node = writer.Nodes[layer.Node];
-            var grid = Grid(layer.Activation);
-            node.Input[0] = writer.Activation(layer.Activation.Tensor, grid);
-            var (weight, scales) = writer.Weight(layer.Weight.Tensor, layer.Weight.Axis);
-            node.Input[1] = weight;
-            if (layer is { Op: "Gemm", Bias: not null })
-                node.Input[2] = writer.Bias(layer.Bias, grid.Scale, scales, layer.Node);
+            var (activation, grid, factors, centres) = Activation(writer, layer, bound.Contains(layer.Activation.Tensor));
+            node.Input[0] = activation;
+            var output = layer.Output is null ? null : outputs[layer.Output.Tensor];
+            var weight = writer.Weight(layer, factors, centres, output?.Divisors);
+            node.Input[1] = weight.Name;
+            Bias(writer, layer, node, weight, grid, output, centres is not null);
         }
         return writer.Finish();
     }
 
+    private static (string Name, Int8Grid Grid, float[]? Factors, float[]? Centres) Activation(QdqWriter writer, LayerPlan layer, bool bound)
+    {
+        var tensor = layer.Activation;
+        if (tensor.Smoothed is not { } smoothed || (bound && layer.Output is not null))
+            return (writer.Activation(tensor.Tensor, Grid(tensor)), Grid(tensor), null, null);
+        if (layer.Output is null && smoothed.Centres is not null && writer.CanAbsorb(tensor.Tensor, centred: true))
+        {
+            var centred = Int8Grid.Asymmetric(smoothed.CentredLow, smoothed.CentredHigh);
+            return (writer.Smoothed(tensor.Tensor, centred, smoothed.Factors, smoothed.Centres, last: true), centred, smoothed.Factors, smoothed.Centres);
+        }
+        if (Plain(smoothed))
+            return (writer.Activation(tensor.Tensor, Grid(tensor)), Grid(tensor), null, null);
+        var grid = Int8Grid.Asymmetric(smoothed.Low, smoothed.High);
+        var name = layer.Output is not null ? writer.SmoothedByChannel(tensor.Tensor, grid, smoothed.Factors) : writer.Smoothed(tensor.Tensor, grid, smoothed.Factors, null, last: true);
+        return (name, grid, smoothed.Factors, null);
+    }
+
+    /// <summary>
+    /// Tensors on either side of a node that is neither convolution nor linear layer, where both sides are quantised: ONNX Runtime makes
+    /// one 8-bit operator of it (QLinearAdd, …), which takes no scales by channel.
+    /// </summary>
+    private static HashSet<string> BoundByOthers(OnnxModel model, IReadOnlyList<LayerPlan> layers)
+    {
+        var outputs = layers.Where(l => l.Output is not null).Select(l => l.Output!.Tensor).ToHashSet(StringComparer.Ordinal);
+        var quantised = layers.Select(l => l.Activation.Tensor).Concat(outputs).ToHashSet(StringComparer.Ordinal);
+        var products = layers.Select(l => l.Node).ToHashSet(StringComparer.Ordinal);
+        var bound = new HashSet<string>(StringComparer.Ordinal);
+        var view = new GraphView(model.Graph);
+        foreach (var node in model.Graph.Node.Where(n => !products.Contains(n.Label())))
+        {
+            var before = node.Input.Where(outputs.Contains).ToArray();
+            var after = before.Length == 0 ? [] : node.Output.SelectMany(o => Through(view, o)).Where(quantised.Contains).ToArray();
+            if (after.Length == 0)
+                continue;
+            bound.UnionWith(before);
+            bound.UnionWith(after);
+        }
+        return bound;
+    }
+
+    /// <summary>A tensor, and what nodes make of it that a QuantizeLinear behind them swallows or passes.</summary>
+    private static IEnumerable<string> Through(GraphView view, string tensor)
+    {
+        yield return tensor;
+        foreach (var (node, _) in view.Consumers(tensor).Where(c => c.Node.OpType is "Relu" or "Clip" or "Reshape" or "Transpose" or "Flatten" or "Squeeze" or "Unsqueeze" or "MaxPool"))
+        {
+            foreach (var further in Through(view, node.Output[0]))
+                yield return further;
+        }
+    }
+
+    /// <summary>Centres alone gain nothing here: the grid has a zero point.</summary>
+    private static bool Plain(SmoothedPlan smoothed) => smoothed.Factors.All(f => f == 1);
+
+    private static ChannelOutput? Output(QdqWriter writer, OutputPlan output, TensorPlan? read, bool bound)
+    {
+        if (output.Lows is null || bound)
+        {
+            writer.Output(output.Tensor, read is not null ? Grid(read) : Int8Grid.Asymmetric(output.Low, output.High));
+            return null;
+        }
+        if (read is not null)
+        {
+            // The next convolution takes these codes as they are, so both ends share factors and zero point.
+            if (read.Smoothed is not { } smoothed || Plain(smoothed))
+            {
+                writer.Output(output.Tensor, Grid(read));
+                return null;
+            }
+            var shared = Int8Grid.Asymmetric(smoothed.Low, smoothed.High);
+            var factors = smoothed.Factors;
+            writer.Output(output.Tensor, shared, Array.ConvertAll(factors, f => f * shared.Scale), [.. factors.Select(_ => (byte)shared.ZeroPoint)], factors);
+            return new ChannelOutput(factors, new double[factors.Length]);
+        }
+        var grids = output.Lows.Zip(output.Highs!, Int8Grid.Asymmetric).ToArray();
+        // Behind a Relu nothing may be shifted; elsewhere the middle of the codes serves all channels.
+        var zeroPoint = Array.TrueForAll(grids, g => g.ZeroPoint == 0) ? 0 : 128;
+        var grid = new Int8Grid(grids.Max(g => g.Scale), zeroPoint, false);
+        writer.Output(output.Tensor, grid, Array.ConvertAll(grids, g => g.Scale), Array.ConvertAll(grids, g => (byte)g.ZeroPoint), null);
+        return new ChannelOutput(Array.ConvertAll(grids, g => g.Scale / grid.Scale), Array.ConvertAll(grids, g => grid.Scale * (double)(g.ZeroPoint - zeroPoint)));
+    }
+
+    /// <summary>b' = (b + corrections)/divisor + shift, in the place where this operator has it.</summary>
+    private static void Bias(QdqWriter writer, LayerPlan layer, NodeProto node, EncodedLayer weight, Int8Grid grid, ChannelOutput? output, bool centred)
+    {
+        var own = layer.Bias is null ? null : writer.Values(layer.Bias);
+        var correction = weight.RoundingCorrection.Select((c, o) => c + (centred ? weight.CentreCorrection[o] : 0)).ToArray();
+        var corrected = Array.Exists(correction, c => c != 0);
+        if (layer.Op == "MatMul")
+        {
+            if (corrected)
+                writer.AddBehind(node, correction, insert: centred);
+            return;
+        }
+        // A Conv or Gemm without a bias gets one only where it costs nothing: what an int8 kernel adds anyway.
+        if (own is null && !corrected && output is null)
+            return;
+        var values = correction.Select((c, o) => (c + (own?[o] ?? 0)) / (output?.Divisors[o] ?? 1) + (output?.Shifts[o] ?? 0)).ToArray();
+        var name = layer.Op == "Gemm" ? writer.Int32Bias(layer.Node, values, grid.Scale, weight.Scales) : writer.Vector(layer.Node + "_bias", values);
+        if (node.Input.Count > 2)
+            node.Input[2] = name;
+        else
+            node.Input.Add(name);
+    }
+
     private static Int8Grid Grid(TensorPlan tensor) => Int8Grid.Asymmetric(tensor.Low, tensor.High);
+
+    /// <summary>What a convolution's weights are divided by, and its bias shifted by, so that all channels fill one grid.</summary>
+    private sealed record ChannelOutput(float[] Divisors, double[] Shifts);
 }

@@ -1,3 +1,4 @@
+using QuantSdk.Numerics;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 
@@ -14,16 +15,40 @@ internal static class Lowering
         _ => throw new ArgumentOutOfRangeException(nameof(target), target, "cpu, tensorrt or sim"),
     };
 
-    /// <summary>Q/DQ on the activation and DQ on the weight of every layer, nothing on outputs.</summary>
-    internal static ModelProto InputsOnly(OnnxModel model, Plan plan, Func<TensorPlan, Numerics.Int8Grid> grid)
+    /// <summary>Q/DQ on the activation and DQ on the weight of every layer, nothing on outputs; smoothing and corrections by nodes of their own.</summary>
+    internal static ModelProto InputsOnly(OnnxModel model, Plan plan, bool symmetric)
     {
-        var writer = new QdqWriter(model);
+        var writer = new QdqWriter(model, plan.Samples);
         foreach (var layer in plan.Layers)
         {
             var node = writer.Nodes[layer.Node];
-            node.Input[0] = writer.Activation(layer.Activation.Tensor, grid(layer.Activation));
-            node.Input[1] = writer.Weight(layer.Weight.Tensor, layer.Weight.Axis).Name;
+            var tensor = layer.Activation;
+            var smoothed = tensor.Smoothed;
+            node.Input[0] = smoothed is null
+                ? writer.Activation(tensor.Tensor, symmetric ? Int8Grid.Symmetric(tensor.Amax) : Int8Grid.Asymmetric(tensor.Low, tensor.High))
+                : writer.Smoothed(tensor.Tensor, symmetric ? Int8Grid.Symmetric(smoothed.Amax) : Int8Grid.Asymmetric(smoothed.Low, smoothed.High), smoothed.Factors, symmetric ? smoothed.Centres : null, layer.Output is null);
+            var weight = writer.Weight(layer, smoothed?.Factors, symmetric ? smoothed?.Centres : null, null);
+            node.Input[1] = weight.Name;
+            Correct(writer, layer, node, weight, symmetric);
         }
         return writer.Finish();
+    }
+
+    private static void Correct(QdqWriter writer, LayerPlan layer, NodeProto node, EncodedLayer weight, bool centred)
+    {
+        var correction = weight.RoundingCorrection.Select((c, o) => c + (centred ? weight.CentreCorrection[o] : 0)).ToArray();
+        if (Array.TrueForAll(correction, c => c == 0))
+            return;
+        if (layer.Op == "MatMul")
+        {
+            writer.AddBehind(node, correction, insert: centred && layer.Activation.Smoothed?.Centres is not null);
+            return;
+        }
+        var own = layer.Bias is null ? null : writer.Values(layer.Bias);
+        var bias = writer.Vector(layer.Node + "_bias", [.. correction.Select((c, o) => c + (own?[o] ?? 0))]);
+        if (node.Input.Count > 2)
+            node.Input[2] = bias;
+        else
+            node.Input.Add(bias);
     }
 }

@@ -119,7 +119,8 @@ internal static class ShapeFolding
                     values.UnionWith(node.Output);
                 continue;
             }
-            if (inputs.Any(values.Contains) || node.HasSubgraph() || node.OpType.StartsWith("Random", StringComparison.Ordinal))
+            // Dequantised weights count as values: folding them would undo the compression.
+            if (inputs.Any(values.Contains) || node.HasSubgraph() || node.OpType.StartsWith("Random", StringComparison.Ordinal) || node.Is("DequantizeLinear"))
                 values.UnionWith(node.Output);
             if (shapeDepends)
                 shapes.UnionWith(node.Output);

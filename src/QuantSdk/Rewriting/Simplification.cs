@@ -25,6 +25,7 @@ internal static class Simplification
         ShapeFolding.Fold(proto);
         DeadCode.Remove(graph);
         ConstantFolding.Fold(proto);
+        ProductForms.Normalise(proto);
         BatchNormFolding.Fold(graph);
         Duplicates.Merge(graph);
         DeadCode.Remove(graph);

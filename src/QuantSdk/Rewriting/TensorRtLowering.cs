@@ -1,4 +1,3 @@
-using QuantSdk.Numerics;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 
@@ -10,5 +9,5 @@ namespace QuantSdk.Rewriting;
 /// </summary>
 internal static class TensorRtLowering
 {
-    public static ModelProto Lower(OnnxModel model, Plan plan) => Lowering.InputsOnly(model, plan, t => Int8Grid.Symmetric(t.Amax));
+    public static ModelProto Lower(OnnxModel model, Plan plan) => Lowering.InputsOnly(model, plan, symmetric: true);
 }

@@ -1,4 +1,5 @@
 using QuantSdk.Calibration;
+using QuantSdk.Recipes;
 
 namespace QuantSdk.Tests.Calibration;
 
@@ -22,7 +23,7 @@ public sealed class RangeEstimatorTests
         var data = Gaussian(200_000, 3);
         var sorted = data.Select(MathF.Abs).Order().ToArray();
         var expected = sorted[(int)Math.Ceiling(sorted.Length * percentile / 100) - 1];
-        var amax = RangeEstimator.Create("percentile", percentile).Estimate(Histogram(data)).Amax;
+        var amax = RangeEstimator.Create(new Recipe { Name = "test", Calibrator = "percentile", Percentile = percentile }).Estimate(Histogram(data), []).Amax;
         // One bin is 1/128 of its octave.
         Assert.AreEqual(expected, amax, expected / 128);
     }
@@ -120,7 +121,7 @@ public sealed class RangeEstimatorTests
         Assert.IsGreaterThan(0f, result.Amax);
     }
 
-    private static CalibratedRange Estimate(string name, float[] data) => RangeEstimator.Create(name, 99.9).Estimate(Histogram(data));
+    private static CalibratedRange Estimate(string name, float[] data) => RangeEstimator.Create(new Recipe { Name = "test", Calibrator = name, Percentile = 99.9 }).Estimate(Histogram(data), []);
 
     private static Bf16Histogram Histogram(float[] data)
     {

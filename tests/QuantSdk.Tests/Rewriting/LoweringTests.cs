@@ -26,11 +26,17 @@ public sealed class LoweringTests
         s_model = Simplification.Simplify(OnnxFile.Load(Repository.Digits("digits_cnn.onnx")));
         var recipe = new Recipe { Name = "cnn" };
         var placement = Placement.Decide(s_model, recipe, null);
-        var observers = new Observers(placement.Tensors, RangeEstimator.Create("mse", 0), 2);
+        var observers = new Observers(placement.Tensors, RangeEstimator.Create(new Recipe { Name = "cnn" }), 2);
         using var observed = ObservedModel.Open(s_model, placement.Tensors, folder.Path, 2);
         var feed = Feed.Fit(CalibrationFiles.Read([Repository.Digits("digits_calib.npz")], "image"), observed.Session.Inputs, "cnn");
-        new RowSource(feed.Slice(0, 200)).Run(observed.Session, observed.BatchFor, observers.Observe, null, default);
-        s_plan = Planner.Make(s_model, placement, observers.Finish("mse", "cnn"));
+        var channels = new ChannelObservers(placement.Channels(s_model), 2);
+        void Seen(ModelBinding binding, int rows, BatchKey key)
+        {
+            observers.Observe(binding, rows, key);
+            channels.Observe(binding, rows);
+        }
+        new RowSource(feed.Slice(0, 200)).Run(observed.Session, observed.BatchFor, Seen, null, default);
+        s_plan = Planner.Make(s_model, placement, observers.Finish("mse", "cnn"), recipe, channels.Finish());
         s_heldOut = new RowSource(feed.Slice(200, 56));
     }
 

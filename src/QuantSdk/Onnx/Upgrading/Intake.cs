@@ -10,8 +10,20 @@ internal static class Intake
     /// <exception cref="Runtime.QuantSdkException">QSDK3001 where it cannot be upgraded, QSDK3010 where a tensor is too large.</exception>
     public static OnnxModel Prepare(OnnxModel model, Recipe recipe)
     {
-        var prepared = OpsetUpgrade.To(Float32Twin.Of(model), OpsetUpgrade.Needed(recipe));
+        var prepared = OpsetUpgrade.To(Runnable(model), OpsetUpgrade.Needed(recipe));
         return WithoutDefaults(ReferenceEquals(prepared, model) ? model with { Proto = model.Proto.Clone() } : prepared);
+    }
+
+    /// <summary>The model in a form that ONNX Runtime's CPU can run, and else unchanged: the model itself where it is that already.</summary>
+    public static OnnxModel Runnable(OnnxModel model)
+    {
+        var runnable = Float32Twin.Of(model);
+        if (!NodeNames.HasDuplicates(runnable.Graph))
+            return runnable;
+        if (ReferenceEquals(runnable, model))
+            runnable = model with { Proto = model.Proto.Clone() };
+        NodeNames.MakeUnique(runnable.Graph);
+        return runnable;
     }
 
     /// <summary>
