@@ -33,24 +33,26 @@ internal sealed class LanguageModels
         }
     }
 
-    /// <summary>The reason why a Gather's table keeps its values, or null where the node looks up no embedding.</summary>
-    public string? Lookup(NodeProto node) => node.Is("Gather") && Embedding(node.Input[0]) is { } table && _embeddings.ContainsKey(table.Name) ? "an embedding: one row a token is read, nothing multiplied" : null;
+    /// <summary>The reason why a product with an embedding behind a Transpose stays as it is, or null.</summary>
+    public string? Tied(string weight) => Source(weight) is { } source && _embeddings.ContainsKey(source) ? $"its weight is tied to the embedding '{source}'" : null;
 
     /// <summary>The reason why a layer stays in float, or null.</summary>
     public string? Exclusion(Layer layer)
     {
         if (layer.IsConvolution)
             return null;
-        if (Source(layer.Weight) is { } source && _embeddings.ContainsKey(source))
-            return $"its weight is tied to the embedding '{source}'";
-        if (_embeddings.Count > 0 && _view.Initializer(layer.Weight) is { } weight && _embeddings.ContainsValue(weight.Dims[layer.WeightAxis]) && Reaches(layer.Node, LogitOps, _ => false, outputs: true))
+        if (Tied(layer.Weight) is { } tied)
+            return tied;
+        if (_embeddings.Count > 0 && _view.Initializer(layer.Weight) is { } weight && _embeddings.ContainsValue(weight.Dims[layer.WeightAxis]) && Reaches(layer.Node, LogitOps, Chooses, outputs: true))
             return "writes the logits (lm_head)";
         return IsRouter(layer) ? "chooses experts (router)" : null;
     }
 
     private bool IsRouter(Layer layer) =>
         _view.Initializer(layer.Weight) is { } weight && weight.Dims[layer.WeightAxis] is var experts && experts <= MostExperts && experts < weight.Count() / Math.Max(1, experts)
-        && Reaches(layer.Node, ScoreOps, n => n.Is("TopK") || n.Is("ArgMax"), outputs: false);
+        && Reaches(layer.Node, ScoreOps, Chooses, outputs: false);
+
+    private static bool Chooses(NodeProto node) => node.Is("TopK") || node.Is("ArgMax");
 
     /// <summary>Whether the node's result arrives at such a node, or at an output of the graph, through operators of a kind alone.</summary>
     private bool Reaches(NodeProto node, HashSet<string> through, Func<NodeProto, bool> goal, bool outputs)
@@ -67,18 +69,17 @@ internal sealed class LanguageModels
                 {
                     if (goal(next))
                         return true;
-                    if (input == 0 || (input > 0 && next.Input.Count == 2))
-                    {
-                        // Another variable operand is another layer's result.
-                        var alone = next.Input.Where((_, i) => i != input).All(i => i.Length == 0 || _view.Initializer(i) is not null || next.OpType is "Reshape" or "Gather" or "Slice" or "Div");
-                        if (next.Domain is "" or "ai.onnx" && through.Contains(next.OpType) && alone && seen.Add(next))
-                            open.Push(next);
-                    }
+                    if (through.Contains(next.OpType) && next.Domain is "" or "ai.onnx" && Alone(next, input) && seen.Add(next))
+                        open.Push(next);
                 }
             }
         }
         return false;
     }
+
+    /// <summary>Whether a node's input is all it computes with: others are constants, or the shape and the indices of an operator that only moves.</summary>
+    private bool Alone(NodeProto node, int input) =>
+        node.OpType is "Reshape" or "Gather" or "Slice" or "Squeeze" or "Unsqueeze" ? input == 0 : node.Input.Where((_, i) => i != input).All(i => i.Length == 0 || _view.Initializer(i) is not null);
 
     /// <summary>The initializer behind Transpose, Cast or Identity.</summary>
     private string? Source(string tensor)
