@@ -83,7 +83,7 @@ internal static class Planner
             : new OutputPlan(c.Name, c.Low, c.High, [.. sample.Min.Select(x => Math.Min(x, 0))], [.. sample.Max.Select(x => Math.Max(x, 0))]);
 
     /// <summary>Every weight is used once for each output position (Conv), input position (ConvTranspose) or row (linear).</summary>
-    private static long Macs(Layer layer, TensorProto weight, CalibrationTable calibration)
+    internal static long Macs(Layer layer, TensorProto weight, CalibrationTable calibration)
     {
         var elements = weight.Count();
         return layer.Op switch
