@@ -81,7 +81,7 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     private static Placement EveryLayer(OnnxModel model)
     {
         var (view, modules) = (new GraphView(model.Graph), new ModulePaths(model.Graph));
-        return new Placement([.. model.Graph.Node.Where(Placement.IsProduct).Select(n => Placement.Candidate(view, n, modules[n]).Layer).OfType<Layer>()], []);
+        return new Placement([.. view.Inputs.Select(i => i.Name)], [.. model.Graph.Node.Where(Placement.IsProduct).Select(n => Placement.Candidate(view, n, modules[n]).Layer).OfType<Layer>()], []);
     }
 
     private static void Write(Onnx.ModelProto model, string path) => OnnxFile.Save(model, path, Data(path));

@@ -25,7 +25,7 @@ public sealed class FormatLoweringTests
         s_model = Simplification.Simplify(OpsetUpgrade.To(OnnxFile.Load(Repository.Digits("digits_cnn.onnx")), 21));
         var placement = Placement.Decide(s_model, new Recipe { Name = "cnn" }, null);
         s_layers = placement.Layers;
-        var observers = new Observers(placement.Tensors, RangeEstimator.Create("max", 0), 2);
+        var observers = new Observers(placement.Tensors, RangeEstimator.Create(new Recipe { Name = "cnn", Calibrator = "max" }), 2);
         using var observed = ObservedModel.Open(s_model, placement.Tensors, folder.Path, 2);
         var feed = Feed.Fit(CalibrationFiles.Read([Repository.Digits("digits_calib.npz")], "image"), observed.Session.Inputs, "cnn");
         new RowSource(feed.Slice(0, 200)).Run(observed.Session, observed.BatchFor, observers.Observe, null, default);
@@ -57,7 +57,7 @@ public sealed class FormatLoweringTests
         Assert.IsGreaterThan(20, Sqnr("cpu", "nf4", "float"));
     }
 
-    private static Plan Plan(string weights, string activations) => new(1, [.. s_layers.Select(l => Layer(l, new FormatPair(weights, activations)))], []);
+    private static Plan Plan(string weights, string activations) => new(2, [], [.. s_layers.Select(l => Layer(l, new FormatPair(weights, activations)))], []);
 
     private static LayerPlan Layer(Layer layer, FormatPair recipe)
     {

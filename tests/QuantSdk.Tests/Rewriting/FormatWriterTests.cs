@@ -190,7 +190,7 @@ public sealed class FormatWriterTests
             [.. ((string[])["y", "z", "u"]).Select(o => QuantSdk.Onnx.Nodes.Create("MatMul", "to_" + o, ["x", "w"], [o]))]);
         (model.IrVersion, model.OpsetImport[0].Version) = (10, 21);
         LayerPlan Layer(string node, float amax) => new(node, "MatMul", "", new TensorPlan("x", "nvfp4", -amax, amax, amax), new WeightPlan("w", "nvfp4", 1), null, null, 0);
-        var plan = new Plan(1, [Layer("to_y", 1), Layer("to_z", 2), Layer("to_u", 1)], []);
+        var plan = new Plan(2, [], [Layer("to_y", 1), Layer("to_z", 2), Layer("to_u", 1)], []);
         var lowered = Lowering.Lower(TestModels.Reload(model, folder), plan, "sim");
         Assert.HasCount(2, lowered.Graph.Node.Where(n => n.OpType == "ReduceMax").ToArray());
         string Reads(string node) => lowered.Graph.Node.Single(n => n.Name == node).Input[0];
@@ -213,7 +213,7 @@ public sealed class FormatWriterTests
             QuantSdk.Onnx.Nodes.Create("Add", "sum", ["x_nvfp4_0", "p"], ["s"]),
             QuantSdk.Onnx.Nodes.Create("Mul", "scaled", ["s", "f32_40c00000"], ["y"]));
         (model.IrVersion, model.OpsetImport[0].Version) = (10, 21);
-        var plan = new Plan(1, [new LayerPlan("product", "MatMul", "", new TensorPlan("x", "nvfp4", -1, 1, 1), new WeightPlan("w", "float", 1), null, null, 0)], []);
+        var plan = new Plan(2, [], [new LayerPlan("product", "MatMul", "", new TensorPlan("x", "nvfp4", -1, 1, 1), new WeightPlan("w", "float", 1), null, null, 0)], []);
         var x = WeightFormatTests.Gaussian(Rows * 16, 8);
         var actual = Run(Lowering.Lower(TestModels.Reload(model, folder), plan, "sim"), x, 16);
         var codec = new Nvfp4(Nvfp4.TensorScale(1));
@@ -238,7 +238,7 @@ public sealed class FormatWriterTests
         (model.IrVersion, model.OpsetImport[0].Version) = (opset > 21 ? 11 : 10, opset);
         var axis = op == "Gemm" ? 0 : dims.Length - 1;
         var layer = new LayerPlan("product", node.OpType, "", new TensorPlan("x", activations, -Amax, Amax, Amax), new WeightPlan("w", weights, axis), bias ? "b" : null, null, 0);
-        return (TestModels.Reload(model, folder), new Plan(1, [layer], []), w);
+        return (TestModels.Reload(model, folder), new Plan(2, [], [layer], []), w);
     }
 
     /// <summary>The weight that TensorRT makes of what is stored, read as its documentation says.</summary>
