@@ -32,7 +32,9 @@ internal sealed partial class ModelBuilder
     {
         var recipe = RecipeParser.Parse(_request.Name, _request.Metadata);
         _log.Detail("recipe: " + QuantSdkJson.Write(recipe));
-        if (WeightOnlyPlanner.Applies(recipe))
+        // With data, rounding can look at what layers read; without, weights stream from file to file.
+        var rounds = recipe.Weights is "int4" or "int2" && recipe.Rounding is "auto" or "error" && (recipe.CalibrationData.Count > 0 || recipe.Scheduler is not null);
+        if (WeightOnlyPlanner.Applies(recipe) && !rounds)
             return RunWeightOnly(recipe);
         var original = Load(_request.Model);
         var roles = Roles.Find(original, recipe);
@@ -56,7 +58,10 @@ internal sealed partial class ModelBuilder
         }
         if (costFile is not null)
             _discovered.Add(costFile.Path);
-        Phase("Quantize", () => Lower(recipe, model, plan, folder));
+        var rounded = plan is not null && RoundingStage.Applies(plan) && inputs?.Calibration is { } source
+            ? Phase("Quantize", () => RoundingStage.Run(model, plan, source, calibration!.Rows, folder.Scratch, _request.Threads, !recipe.Targets.Contains("tensorrt-onnx"), (done, total) => _log.Progress("Quantize", done, total), _cancellation))
+            : null;
+        Phase("Quantize", () => Lower(recipe, model, plan, rounded, folder));
         var (variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder));
         var manifest = new Manifest
         {
@@ -92,12 +97,12 @@ internal sealed partial class ModelBuilder
         return model;
     }
 
-    private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, EngineFolder folder)
+    private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, RoundedWeights? rounded, EngineFolder folder)
     {
         foreach (var target in recipe.Targets)
         {
             var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
-            folder.Write(lowering, plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering));
+            folder.Write(lowering, plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering, rounded));
         }
         return null;
     }

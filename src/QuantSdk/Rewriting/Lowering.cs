@@ -7,19 +7,19 @@ namespace QuantSdk.Rewriting;
 /// <summary>A plan written into a graph in the form that one target executes fast.</summary>
 internal static class Lowering
 {
-    public static ModelProto Lower(OnnxModel model, Plan plan, string target) => target switch
+    public static ModelProto Lower(OnnxModel model, Plan plan, string target, RoundedWeights? rounded = null) => target switch
     {
-        "cpu" => CpuLowering.Lower(model, plan),
-        "tensorrt" => TensorRtLowering.Lower(model, plan),
-        "sim" => SimLowering.Lower(model, plan),
+        "cpu" => CpuLowering.Lower(model, plan, rounded),
+        "tensorrt" => TensorRtLowering.Lower(model, plan, rounded),
+        "sim" => SimLowering.Lower(model, plan, rounded),
         _ => throw new ArgumentOutOfRangeException(nameof(target), target, "cpu, tensorrt or sim"),
     };
 
     /// <summary>Q/DQ on the activation and DQ on the weight of every layer, nothing on outputs; smoothing and corrections by nodes of their own.</summary>
     /// <param name="target">tensorrt (symmetric grids, centred) or sim.</param>
-    internal static ModelProto InputsOnly(OnnxModel model, Plan plan, string target)
+    internal static ModelProto InputsOnly(OnnxModel model, Plan plan, string target, RoundedWeights? rounded)
     {
-        var writer = new QdqWriter(model, plan.Samples);
+        var writer = new QdqWriter(model, plan.Samples, rounded, negativeScales: target != "tensorrt");
         var symmetric = target == "tensorrt";
         foreach (var layer in plan.Layers)
         {
