@@ -2,6 +2,7 @@ using System.Globalization;
 using QuantSdk.Calibration;
 using QuantSdk.Engines;
 using QuantSdk.Onnx;
+using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Planning;
 using QuantSdk.Quality;
 using QuantSdk.Recipes;
@@ -70,6 +71,9 @@ internal static class FidelityBench
         new("int8", "u8"), new("int8", "s8"), new("int8", "u8", layers), new("int8", "s8", layers), new("int8", "u8", layers, ConvolutionOutputs: true), new("int8", "s8", layers, ConvolutionOutputs: true),
     ];
 
+    /// <summary>What the lowerings write by now.</summary>
+    private static bool IsBuilt(Recipe recipe) => recipe is { Weights: "int8", Activations: "int8" } || WeightOnlyPlanner.Applies(recipe);
+
     /// <summary>One model on the bench.</summary>
     private sealed class Subject(ProtocolModel protocol, bool scored, Report report)
     {
@@ -91,7 +95,7 @@ internal static class FidelityBench
                 _metric = scored ? EndMetric.Of(protocol, _reference) : null;
                 try
                 {
-                    var model = Simplification.Simplify(OnnxFile.Load(protocol.Path));
+                    var model = Simplification.Simplify(Intake.Prepare(OnnxFile.Load(protocol.Path), protocol.Recipe));
                     var placement = Quantisation.Placed(model, protocol.Recipe);
                     _layers = placement.Layers.Select(l => l.Node.Name).ToHashSet(StringComparer.Ordinal);
                     _last = placement.Kept.FirstOrDefault(k => k is { BuiltIn: true, Reason: "writes the output" })?.Node;
@@ -172,14 +176,14 @@ internal static class FidelityBench
 
         private void Ours(string what, Recipe recipe, string? figure, Func<Quantisation, ModelSession> open, bool everyLayer = false, bool metric = true)
         {
+            if (!IsBuilt(recipe))
+            {
+                report.Row(what, "not built yet");
+                return;
+            }
             try
             {
                 var quantisation = Quantisation.Of(protocol with { Recipe = recipe }, _scratch.Path, everyLayer: everyLayer);
-                if (quantisation.Plan.Layers.FirstOrDefault(l => l.Weight.Format != recipe.Weights || l.Activation.Format != recipe.Activations) is not null)
-                {
-                    report.Row(what, "not built yet");
-                    return;
-                }
                 using var session = open(quantisation);
                 var db = Judge(what, session, figure, metric: figure is not null && metric);
                 if (everyLayer)

@@ -1,7 +1,9 @@
 using System.Diagnostics;
 using QuantSdk.Calibration;
 using QuantSdk.Engines;
+using QuantSdk.Engines.Streaming;
 using QuantSdk.Onnx;
+using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
 using QuantSdk.Rewriting;
@@ -10,8 +12,9 @@ using QuantSdk.Runtime;
 namespace QuantSdk.Bench;
 
 /// <summary>A model simplified, calibrated, planned and rewritten for the cpu by the library's own stages, as a build does it.</summary>
+/// <param name="Model">The simplified model; null where weights were streamed from file to file.</param>
 /// <param name="Seconds">Wall time of all of it, without that of the plain forward passes run beside it.</param>
-internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Plan, string Portable, double Seconds)
+internal sealed record Quantisation(OnnxModel Original, OnnxModel? Model, Plan Plan, string Portable, double Seconds)
 {
     public const int Threads = 2;
 
@@ -20,16 +23,22 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     public static Quantisation Of(ProtocolModel protocol, string folder, PlainForward? beside = null, bool everyLayer = false)
     {
         var started = Stopwatch.GetTimestamp();
+        // Observed models and engines of one model may share a folder.
+        var portable = Path.Combine(folder, $"{Guid.NewGuid():N}.onnx");
+        if (WeightOnlyPlanner.Applies(protocol.Recipe))
+        {
+            var weights = WeightOnlyModel.Open(protocol.Path, protocol.Recipe);
+            var written = weights.Write("cpu", portable, Data(portable), Threads, null, CancellationToken.None);
+            return new Quantisation(weights.Original, null, written, portable, Stopwatch.GetElapsedTime(started).TotalSeconds);
+        }
         var original = OnnxFile.Load(protocol.Path);
-        var model = Simplification.Simplify(original);
+        var model = Simplification.Simplify(Intake.Prepare(original, protocol.Recipe));
         var placement = everyLayer ? EveryLayer(model) : Placed(model, protocol.Recipe);
         CalibrationTable calibration;
         var channels = new ChannelObservers(placement.Channels(model), Threads);
         using (var observed = ObservedModel.Open(model, placement.Tensors, folder, Threads))
             calibration = Calibrate(observed, protocol.Calibration, protocol.Recipe, protocol.Path, beside, channels);
         var plan = Planner.Make(model, placement, calibration, protocol.Recipe, channels.Finish());
-        // Observed models and engines of one model may share a folder.
-        var portable = Path.Combine(folder, $"{Guid.NewGuid():N}.onnx");
         Write(Lowering.Lower(model, plan, "cpu"), portable);
         return new Quantisation(original, model, plan, portable, (Stopwatch.GetElapsedTime(started) - (beside?.Total ?? TimeSpan.Zero)).TotalSeconds);
     }
@@ -61,10 +70,12 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     }
 
     /// <summary>The tensorrt lowering, run as it is written: quantise and dequantise, nothing fused.</summary>
-    public ModelSession OpenTensorRt() => OpenSimulated(Lowering.Lower(Model, Plan, "tensorrt"), Path.ChangeExtension(Portable, ".tensorrt.onnx"));
+    public ModelSession OpenTensorRt() => OpenSimulated(Lowering.Lower(Model!, Plan, "tensorrt"), Path.ChangeExtension(Portable, ".tensorrt.onnx"));
 
     /// <summary>The sim lowering: what the plan costs, whatever a target can run.</summary>
-    public ModelSession OpenSim() => OpenSimulated(Lowering.Lower(Model, Plan, "sim"), Path.ChangeExtension(Portable, ".sim.onnx"));
+    public ModelSession OpenSim() => Model is null
+        ? ModelSession.Open(Portable, new SessionSettings { Threads = Threads, Optimisation = Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL })
+        : OpenSimulated(Lowering.Lower(Model, Plan, "sim"), Path.ChangeExtension(Portable, ".sim.onnx"));
 
     /// <summary>A graph with Q/DQ nodes that ONNX Runtime computes as they are written.</summary>
     public static ModelSession OpenSimulated(Onnx.ModelProto model, string path)
@@ -81,7 +92,7 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     private static Placement EveryLayer(OnnxModel model)
     {
         var (view, modules) = (new GraphView(model.Graph), new ModulePaths(model.Graph));
-        return new Placement([.. model.Graph.Node.Where(Placement.IsProduct).Select(n => Placement.Candidate(view, n, modules[n]).Layer).OfType<Layer>()], []);
+        return new Placement([], [.. model.Graph.Node.Where(Placement.IsProduct).Select(n => Placement.Candidate(view, n, modules[n]).Layer).OfType<Layer>()], []);
     }
 
     private static void Write(Onnx.ModelProto model, string path) => OnnxFile.Save(model, path, Data(path));

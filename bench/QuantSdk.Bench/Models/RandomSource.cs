@@ -14,7 +14,7 @@ internal sealed class RandomSource(int batches, int seed) : CalibrationSource
     /// <summary>No export has fewer tokens.</summary>
     private const int Vocabulary = 64;
 
-    public override void Run(ModelSession session, BatchPolicy batch, Action<ModelBinding, int> seen, Action<int, int>? progress, CancellationToken cancellationToken)
+    public override void Run(ModelSession session, BatchPolicy batch, RowsSeen seen, Action<int, int>? progress, CancellationToken cancellationToken)
     {
         using var binding = session.Bind(session.Inputs.ToDictionary(i => i.Name, i => i.Shape.Select((d, axis) => d > 0 ? d : s_sizes[i.Symbols[axis]]).ToArray()));
         for (var number = 0; number < batches; number++)
@@ -23,7 +23,7 @@ internal sealed class RandomSource(int batches, int seed) : CalibrationSource
             foreach (var input in session.Inputs.OrderBy(i => i.Name, StringComparer.Ordinal))
                 Fill(binding, input, random);
             binding.Run();
-            seen(binding, Rows);
+            seen(binding, Rows, new BatchKey(number, null));
             progress?.Invoke(number + 1, batches);
         }
     }
