@@ -71,9 +71,6 @@ internal static class FidelityBench
         new("int8", "u8"), new("int8", "s8"), new("int8", "u8", layers), new("int8", "s8", layers), new("int8", "u8", layers, ConvolutionOutputs: true), new("int8", "s8", layers, ConvolutionOutputs: true),
     ];
 
-    /// <summary>What the lowerings write by now.</summary>
-    private static bool IsBuilt(Recipe recipe) => recipe is { Weights: "int8", Activations: "int8" } || WeightOnlyPlanner.Applies(recipe);
-
     /// <summary>One model on the bench.</summary>
     private sealed class Subject(ProtocolModel protocol, bool scored, Report report)
     {
@@ -176,11 +173,6 @@ internal static class FidelityBench
 
         private void Ours(string what, Recipe recipe, string? figure, Func<Quantisation, ModelSession> open, bool everyLayer = false, bool metric = true)
         {
-            if (!IsBuilt(recipe))
-            {
-                report.Row(what, "not built yet");
-                return;
-            }
             try
             {
                 var quantisation = Quantisation.Of(protocol with { Recipe = recipe }, _scratch.Path, everyLayer: everyLayer);

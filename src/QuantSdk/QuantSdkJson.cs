@@ -15,6 +15,7 @@ namespace QuantSdk;
 [JsonSerializable(typeof(CalibrationTable))]
 [JsonSerializable(typeof(Plan))]
 [JsonSerializable(typeof(BuildReport))]
+[JsonSerializable(typeof(CostTable))]
 [JsonSerializable(typeof(IReadOnlyDictionary<string, QuantoModule>))]
 internal sealed partial class QuantSdkJson : JsonSerializerContext
 {

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using QuantSdk.Calibration;
 using QuantSdk.Engines;
-using QuantSdk.Engines.Streaming;
 using QuantSdk.Onnx;
 using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Planning;
@@ -12,9 +11,8 @@ using QuantSdk.Runtime;
 namespace QuantSdk.Bench;
 
 /// <summary>A model simplified, calibrated, planned and rewritten for the cpu by the library's own stages, as a build does it.</summary>
-/// <param name="Model">The simplified model; null where weights were streamed from file to file.</param>
 /// <param name="Seconds">Wall time of all of it, without that of the plain forward passes run beside it.</param>
-internal sealed record Quantisation(OnnxModel Original, OnnxModel? Model, Plan Plan, string Portable, double Seconds)
+internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Plan, RoundedWeights? Rounded, string Portable, double Seconds)
 {
     public const int Threads = 2;
 
@@ -23,14 +21,6 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel? Model, Plan P
     public static Quantisation Of(ProtocolModel protocol, string folder, PlainForward? beside = null, bool everyLayer = false)
     {
         var started = Stopwatch.GetTimestamp();
-        // Observed models and engines of one model may share a folder.
-        var portable = Path.Combine(folder, $"{Guid.NewGuid():N}.onnx");
-        if (WeightOnlyPlanner.Applies(protocol.Recipe))
-        {
-            var weights = WeightOnlyModel.Open(protocol.Path, protocol.Recipe);
-            var written = weights.Write("cpu", portable, Data(portable), Threads, null, CancellationToken.None);
-            return new Quantisation(weights.Original, null, written, portable, Stopwatch.GetElapsedTime(started).TotalSeconds);
-        }
         var original = OnnxFile.Load(protocol.Path);
         var model = Simplification.Simplify(Intake.Prepare(original, protocol.Recipe));
         var placement = everyLayer ? EveryLayer(model) : Placed(model, protocol.Recipe);
@@ -39,8 +29,11 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel? Model, Plan P
         using (var observed = ObservedModel.Open(model, placement.Tensors, folder, Threads))
             calibration = Calibrate(observed, protocol.Calibration, protocol.Recipe, protocol.Path, beside, channels);
         var plan = Planner.Make(model, placement, calibration, protocol.Recipe, channels.Finish());
-        Write(Lowering.Lower(model, plan, "cpu"), portable);
-        return new Quantisation(original, model, plan, portable, (Stopwatch.GetElapsedTime(started) - (beside?.Total ?? TimeSpan.Zero)).TotalSeconds);
+        var rounded = RoundingStage.Applies(plan) ? RoundingStage.Run(model, plan, protocol.Calibration, calibration.Rows, folder, Threads, negativeScales: true, null, CancellationToken.None) : null;
+        // Observed models and engines of one model may share a folder.
+        var portable = Path.Combine(folder, $"{Guid.NewGuid():N}.onnx");
+        Write(Lowering.Lower(model, plan, "cpu", rounded), portable);
+        return new Quantisation(original, model, plan, rounded, portable, (Stopwatch.GetElapsedTime(started) - (beside?.Total ?? TimeSpan.Zero)).TotalSeconds);
     }
 
     /// <summary>One pass over the source and the search of the ranges.</summary>
@@ -70,12 +63,10 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel? Model, Plan P
     }
 
     /// <summary>The tensorrt lowering, run as it is written: quantise and dequantise, nothing fused.</summary>
-    public ModelSession OpenTensorRt() => OpenSimulated(Lowering.Lower(Model!, Plan, "tensorrt"), Path.ChangeExtension(Portable, ".tensorrt.onnx"));
+    public ModelSession OpenTensorRt() => OpenSimulated(Lowering.Lower(Model, Plan, "tensorrt", Rounded), Path.ChangeExtension(Portable, ".tensorrt.onnx"));
 
     /// <summary>The sim lowering: what the plan costs, whatever a target can run.</summary>
-    public ModelSession OpenSim() => Model is null
-        ? ModelSession.Open(Portable, new SessionSettings { Threads = Threads, Optimisation = Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL })
-        : OpenSimulated(Lowering.Lower(Model, Plan, "sim"), Path.ChangeExtension(Portable, ".sim.onnx"));
+    public ModelSession OpenSim() => OpenSimulated(Lowering.Lower(Model, Plan, "sim", Rounded), Path.ChangeExtension(Portable, ".sim.onnx"));
 
     /// <summary>A graph with Q/DQ nodes that ONNX Runtime computes as they are written.</summary>
     public static ModelSession OpenSimulated(Onnx.ModelProto model, string path)
@@ -92,7 +83,7 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel? Model, Plan P
     private static Placement EveryLayer(OnnxModel model)
     {
         var (view, modules) = (new GraphView(model.Graph), new ModulePaths(model.Graph));
-        return new Placement([], [.. model.Graph.Node.Where(Placement.IsProduct).Select(n => Placement.Candidate(view, n, modules[n]).Layer).OfType<Layer>()], []);
+        return new Placement([.. view.Inputs.Select(i => i.Name)], [.. model.Graph.Node.Where(Placement.IsProduct).Select(n => Placement.Candidate(view, n, modules[n]).Layer).OfType<Layer>()], []);
     }
 
     private static void Write(Onnx.ModelProto model, string path) => OnnxFile.Save(model, path, Data(path));

@@ -53,7 +53,11 @@ internal sealed class QuantizeCommand : StageCommand<QuantizeResult>
         var targets = parse.GetValue(_target) is { Length: > 0 } given ? given.Distinct().ToArray() : ["cpu"];
         using var folder = new EngineFolder(request.Output);
         using var model = FloatModel.Open(request, log);
-        var plan = Plan(model, parse.GetValue(_calibration), folder.Scratch, log, cancellation);
+        // What does not pay on a CPU is left out for the sake of a CPU alone.
+        var costs = CostFile.Read(request, model.Recipe, log);
+        Placement Placed(Placement placement, CalibrationTable table) =>
+            CostAwarePlacement.Decide(model.Simplified, placement, table, model.Recipe with { Targets = targets }, costs?.Table, CpuFeatures.Current).Placement;
+        var plan = Plan(model, parse.GetValue(_calibration), Placed, folder.Scratch, log, cancellation);
         log.Phase("Quantize");
         var graphs = new List<QuantizedGraph>();
         foreach (var target in targets)
@@ -73,18 +77,18 @@ internal sealed class QuantizeCommand : StageCommand<QuantizeResult>
             Terminal.Line(console, $"{Path.GetFileNameWithoutExtension(result.Model)} -> {Path.Combine(result.Output, graph.Model)} (int8, {result.Layers} of {result.Layers + result.Kept} layers, {Terminal.Megabytes(result.FloatBytes)} -> {Terminal.Megabytes(graph.Bytes)})");
     }
 
-    private static Plan Plan(FloatModel model, string? calibration, string scratch, IBuildLog log, CancellationToken cancellation)
+    private static Plan Plan(FloatModel model, string? calibration, Func<Placement, CalibrationTable, Placement> placed, string scratch, IBuildLog log, CancellationToken cancellation)
     {
         if (calibration is null)
         {
             var calibrated = model.Calibrate(scratch, log, cancellation);
-            return Planner.Make(model.Simplified, calibrated.Placement, calibrated.Table, model.Recipe, calibrated.Samples);
+            return Planner.Make(model.Simplified, placed(calibrated.Placement, calibrated.Table), calibrated.Table, model.Recipe, calibrated.Samples);
         }
         var table = JsonFile.Read<CalibrationTable>(calibration, "ranges of `quantsdk calibrate`");
         var placement = Placement.Decide(model.Simplified, model.Recipe, model.Roles);
         var known = table.Tensors.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
         if (placement.Tensors.FirstOrDefault(t => !known.Contains(t)) is { } missing)
             throw new QuantSdkException("QSDK1007", $"'{calibration}' holds no range of the tensor '{missing}'. Calibrate this model, with the same ExcludeModules and Only.", calibration, missing);
-        return Planner.Make(model.Simplified, placement, table, model.Recipe, null);
+        return Planner.Make(model.Simplified, placed(placement, table), table, model.Recipe, null);
     }
 }

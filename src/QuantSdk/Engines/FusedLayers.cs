@@ -23,7 +23,7 @@ internal sealed record FusedLayers(IReadOnlyList<string> Fused, IReadOnlyList<st
         }
         bool IsFused(LayerPlan layer) => names.Contains(layer.Node) || names.Contains(layer.Weight.Tensor + "_q");
         var fused = plan.Layers.Where(IsFused).ToArray();
-        long total = plan.Layers.Sum(l => l.Macs), int8 = fused.Sum(l => l.Macs);
+        long total = plan.Layers.Sum(l => l.Macs) + plan.Kept.Where(k => !k.BuiltIn).Sum(k => k.Macs), int8 = fused.Sum(l => l.Macs);
         return new FusedLayers([.. fused.Select(l => l.Node)], [.. plan.Layers.Where(l => !IsFused(l)).Select(l => l.Node)], total == 0 ? 1 : (double)int8 / total);
     }
 }

@@ -32,7 +32,9 @@ internal sealed partial class ModelBuilder
     {
         var recipe = RecipeParser.Parse(_request.Name, _request.Metadata);
         _log.Detail("recipe: " + QuantSdkJson.Write(recipe));
-        if (WeightOnlyPlanner.Applies(recipe))
+        // With data, rounding can look at what layers read; without, weights stream from file to file.
+        var rounds = recipe.Weights is "int4" or "int2" && recipe.Rounding is "auto" or "error" && (recipe.CalibrationData.Count > 0 || recipe.Scheduler is not null);
+        if (WeightOnlyPlanner.Applies(recipe) && !rounds)
             return RunWeightOnly(recipe);
         var original = Load(_request.Model);
         var roles = Roles.Find(original, recipe);
@@ -44,14 +46,22 @@ internal sealed partial class ModelBuilder
 
         Plan? plan = null;
         CalibrationTable? calibration = null;
+        IReadOnlyList<LayerCost> costs = [];
+        var costFile = CostFile.Read(_request, recipe, _log);
         CalibrationInputs? inputs = null;
         if (recipe.Precision != "none")
         {
             var conditioner = _request.ConditionedBy is null ? null : Load(_request.ConditionedBy);
             (inputs, var placement, calibration, var samples) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
+            (placement, costs) = CostAwarePlacement.Decide(model, placement, calibration, recipe, costFile?.Table, CpuFeatures.Current);
             plan = Phase("Quantize", () => Planner.Make(model, placement, calibration, recipe, samples));
         }
-        Phase("Quantize", () => Lower(recipe, model, plan, folder));
+        if (costFile is not null)
+            _discovered.Add(costFile.Path);
+        var rounded = plan is not null && RoundingStage.Applies(plan) && inputs?.Calibration is { } source
+            ? Phase("Quantize", () => RoundingStage.Run(model, plan, source, calibration!.Rows, folder.Scratch, _request.Threads, !recipe.Targets.Contains("tensorrt-onnx"), (done, total) => _log.Progress("Quantize", done, total), _cancellation))
+            : null;
+        Phase("Quantize", () => Lower(recipe, model, plan, rounded, folder));
         var (variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder));
         var manifest = new Manifest
         {
@@ -74,7 +84,7 @@ internal sealed partial class ModelBuilder
         _cancellation.ThrowIfCancellationRequested();
         var report = new BuildReport(
             1, recipe.Name, Path.GetFileName(_request.Model), recipe, original.FileBytes, EngineBytes(variants), Directory.GetFiles(folder.Staging, "*", SearchOption.AllDirectories).Sum(f => new FileInfo(f).Length),
-            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds);
+            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds, costs);
         WriteReport(report, plan, calibration);
         folder.Commit();
         return new BuildResult(Summary(recipe, original.FileBytes, report), report, manifest, plan, [.. _discovered]);
@@ -87,12 +97,12 @@ internal sealed partial class ModelBuilder
         return model;
     }
 
-    private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, EngineFolder folder)
+    private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, RoundedWeights? rounded, EngineFolder folder)
     {
         foreach (var target in recipe.Targets)
         {
             var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
-            folder.Write(lowering, plan is null ? SimplifiedFloat(model) : Lowering.Lower(model, plan, lowering));
+            folder.Write(lowering, plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering, rounded));
         }
         return null;
     }

@@ -140,7 +140,8 @@ internal static class ShapeFolding
         _ => [],
     };
 
-    private static TensorProto[] Feeds(IReadOnlyList<ValueInfoProto> inputs, long size)
+    /// <summary>Zeros for every input; each dynamic dimension has a size of its own, a multiple of <paramref name="size"/>.</summary>
+    internal static TensorProto[] Feeds(IReadOnlyList<ValueInfoProto> inputs, long size)
     {
         // Every named dimension gets its own size; an unnamed leading one is taken for the batch.
         var named = new Dictionary<string, long>(StringComparer.Ordinal);
