@@ -16,7 +16,8 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     public const int Threads = 2;
 
     /// <param name="beside">Given every batch that the calibration runs, or null.</param>
-    public static Quantisation Of(ProtocolModel protocol, string folder, PlainForward? beside = null)
+    /// <param name="costAware">Whether layers that do not pay are left in float.</param>
+    public static Quantisation Of(ProtocolModel protocol, string folder, PlainForward? beside = null, bool costAware = false)
     {
         var started = Stopwatch.GetTimestamp();
         var original = OnnxFile.Load(protocol.Path);
@@ -26,6 +27,8 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
         var channels = new ChannelObservers(placement.Channels(model), Threads);
         using (var observed = ObservedModel.Open(model, placement.Tensors, folder, Threads))
             calibration = Calibrate(observed, protocol.Calibration, protocol.Recipe, protocol.Path, beside, channels);
+        if (costAware)
+            placement = CostAwarePlacement.Decide(model, placement, calibration, protocol.Recipe, null, CpuFeatures.Current).Placement;
         var plan = Planner.Make(model, placement, calibration, protocol.Recipe, channels.Finish());
         var portable = Path.Combine(folder, "model.onnx");
         Write(Lowering.Lower(model, plan, "cpu"), portable);

@@ -29,7 +29,7 @@ internal sealed record FloatModel(BuildRequest Request, Recipe Recipe, OnnxModel
     public CalibrationInputs Inputs(IBuildLog log)
     {
         using var conditioner = Conditioner is { } conditioning ? ModelSession.Open(conditioning.Path, new SessionSettings { Threads = Request.Threads }) : null;
-        return CalibrationInputs.Read(Request, Recipe, Session.Inputs, Roles, conditioner, log);
+        return CalibrationInputs.Read(Request, Recipe, Reference.Session.Inputs, Roles, conditioner, log);
     }
 
     public CalibratedModel Calibrate(string scratch, IBuildLog log, CancellationToken cancellation) =>

@@ -36,7 +36,7 @@ internal sealed class QuantizeCommand : StageCommand<QuantizeResult>
             """, ToolJson.Readable.QuantizeResult)
     {
         _target.AcceptOnlyFromAmong(Targets);
-        _options = new ModelOptions(this, "MODEL", ModelOptions.CalibrationNames);
+        _options = new ModelOptions(this, "MODEL", [.. ModelOptions.CalibrationNames, "OptimizeFor", "Costs"]);
         Add(_target);
         Add(_calibration);
         Add(_output);
