@@ -6,6 +6,7 @@ CultureInfo.DefaultThreadCurrentCulture = CultureInfo.CurrentCulture = CultureIn
 (string Name, string What, Action<Report> Run)[] benchmarks =
 [
     ("quantise", "UNet, MMDiT and CNN by the peers' protocol: SQNR, int8 share, cost of quantising", QuantiseBench.Run),
+    ("fidelity", "every model and format: error and end metric of naive min/max and of our default; [model…] [format…] for a part", report => FidelityBench.Run(report, [])),
     ("block", "an SD-like block and an 8x larger model: int8 against float, calibration against plain forwards", BlockBench.Run),
     ("engine", "load time and memory of a built engine against the float .onnx", EngineBench.Run),
     ("speed", "UNet, MMDiT and CNN: the planned int8 engine against our own float engine, two rows, two threads", SpeedBench.Run),
@@ -24,6 +25,11 @@ switch (args)
         return Children.Run(name, rest);
     case ["all"]:
         return RunAll(benchmarks);
+    case ["fidelity", .. var parts] when FidelityBench.Unknown(parts) is { } unknown:
+        Console.Error.WriteLine(unknown);
+        return 2;
+    case ["fidelity", .. var parts]:
+        return RunAll([("fidelity", string.Join(' ', parts), report => FidelityBench.Run(report, parts))]);
     case [var name] when benchmarks.FirstOrDefault(b => b.Name == name) is { Name: not null } found:
         return RunAll([found]);
     default:

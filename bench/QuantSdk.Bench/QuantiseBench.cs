@@ -14,9 +14,6 @@ internal static class QuantiseBench
     /// <summary>One batch a step: 20 samples, conditional and unconditional.</summary>
     private const int UnetBatch = 40;
 
-    private const int SpeedRows = 2;
-    private const int SpeedRounds = 30;
-
     public static void Run(Report report)
     {
         // First, while nothing is compiled or cached yet, as in a build.
@@ -64,7 +61,7 @@ internal static class QuantiseBench
         using var engine = quantisation.OpenEngine(out var fused);
         using var tensorrt = quantisation.OpenTensorRt();
         var (cpuDb, tensorrtDb) = (Sqnr(reference, engine, protocol.Test), Sqnr(reference, tensorrt, protocol.Test));
-        var speed = Speed(reference, engine, protocol.Test);
+        var speed = EngineSpeed.Ratio(reference, engine, protocol.Test);
         var size = (double)quantisation.PortableBytes / quantisation.Original.FileBytes;
         report.Row(protocol.Name, $"{cpuDb:f2}", $"{tensorrtDb:f2}", $"{fused.MacShare:f4}", $"{fused.Fused.Count}/{quantisation.Plan.Layers.Count}", $"{size:f3}", $"{speed:f2}x");
         report.Figure($"{protocol.Name}_sqnr_db", cpuDb);
@@ -74,7 +71,8 @@ internal static class QuantiseBench
         report.Figure($"{protocol.Name}_speedup", speed);
         if (protocol.Labels.Count == 0)
             return;
-        var (floatAccuracy, int8Accuracy) = (Accuracy(reference, protocol), Accuracy(engine, protocol));
+        var top1 = new Top1Metric(protocol.Test, protocol.Labels);
+        var (floatAccuracy, int8Accuracy) = (top1.Accuracy(reference), top1.Accuracy(engine));
         report.Line(string.Create(CultureInfo.InvariantCulture, $"  {protocol.Name}: accuracy on {protocol.Labels.Count} test images: float {floatAccuracy:f3}, int8 {int8Accuracy:f3}"));
         report.Figure($"{protocol.Name}_accuracy_float", floatAccuracy);
         report.Figure($"{protocol.Name}_accuracy_int8", int8Accuracy);
@@ -83,33 +81,4 @@ internal static class QuantiseBench
     /// <summary>SQNR over every test output, both networks fed with what the float loop computed.</summary>
     private static double Sqnr(ModelSession reference, ModelSession session, CalibrationSource test) =>
         QualityCheck.Compare(reference, session, test, null, CancellationToken.None)[0].SqnrDb;
-
-    private static double Accuracy(ModelSession session, ProtocolModel protocol)
-    {
-        int row = 0, right = 0;
-        protocol.Test.Run(session, (_, _) => 50, (binding, rows) =>
-        {
-            var logits = binding.Output<float>(session.Outputs[0].Name);
-            var classes = logits.Length / rows;
-            for (var i = 0; i < rows; i++)
-                right += System.Numerics.Tensors.TensorPrimitives.IndexOfMax(logits.Slice(i * classes, classes)) == protocol.Labels[row++] ? 1 : 0;
-        }, null, CancellationToken.None);
-        return (double)right / row;
-    }
-
-    /// <summary>Float over int8 time for two rows of the test, medians of interleaved runs.</summary>
-    private static double Speed(ModelSession reference, ModelSession engine, CalibrationSource test)
-    {
-        double[]? medians = null;
-        test.Run(reference, (_, _) => SpeedRows, (seen, _) =>
-        {
-            if (medians is not null)
-                return;
-            using var binding = engine.Bind(reference.Inputs.ToDictionary(i => i.Name, i => seen.InputShape(i.Name).ToArray()));
-            foreach (var input in reference.Inputs)
-                seen.InputBytes(input.Name).CopyTo(binding.InputBytes(input.Name));
-            medians = [.. Interleaved.Rounds(SpeedRounds, Interleaved.Spinning, seen.Run, binding.Run).Select(Interleaved.Median)];
-        }, null, CancellationToken.None);
-        return medians![0] / medians[1];
-    }
 }

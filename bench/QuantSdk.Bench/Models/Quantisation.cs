@@ -16,13 +16,14 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     public const int Threads = 2;
 
     /// <param name="beside">Given every batch that the calibration runs, or null.</param>
+    /// <param name="everyLayer">Whatever has weights, the built-in exclusions too.</param>
     /// <param name="costAware">Whether layers that do not pay are left in float.</param>
-    public static Quantisation Of(ProtocolModel protocol, string folder, PlainForward? beside = null, bool costAware = false)
+    public static Quantisation Of(ProtocolModel protocol, string folder, PlainForward? beside = null, bool everyLayer = false, bool costAware = false)
     {
         var started = Stopwatch.GetTimestamp();
         var original = OnnxFile.Load(protocol.Path);
         var model = Simplification.Simplify(original);
-        var placement = Placement.Decide(model, protocol.Recipe, Roles.Find(model, protocol.Recipe));
+        var placement = everyLayer ? EveryLayer(model) : Placed(model, protocol.Recipe);
         CalibrationTable calibration;
         var channels = new ChannelObservers(placement.Channels(model), Threads);
         using (var observed = ObservedModel.Open(model, placement.Tensors, folder, Threads))
@@ -30,7 +31,8 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
         if (costAware)
             placement = CostAwarePlacement.Decide(model, placement, calibration, protocol.Recipe, null, CpuFeatures.Current).Placement;
         var plan = Planner.Make(model, placement, calibration, protocol.Recipe, channels.Finish());
-        var portable = Path.Combine(folder, "model.onnx");
+        // Observed models and engines of one model may share a folder.
+        var portable = Path.Combine(folder, $"{Guid.NewGuid():N}.onnx");
         Write(Lowering.Lower(model, plan, "cpu"), portable);
         return new Quantisation(original, model, plan, portable, (Stopwatch.GetElapsedTime(started) - (beside?.Total ?? TimeSpan.Zero)).TotalSeconds);
     }
@@ -62,14 +64,28 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     }
 
     /// <summary>The tensorrt lowering, run as it is written: quantise and dequantise, nothing fused.</summary>
-    public ModelSession OpenTensorRt()
+    public ModelSession OpenTensorRt() => OpenSimulated(Lowering.Lower(Model, Plan, "tensorrt"), Path.ChangeExtension(Portable, ".tensorrt.onnx"));
+
+    /// <summary>The sim lowering: what the plan costs, whatever a target can run.</summary>
+    public ModelSession OpenSim() => OpenSimulated(Lowering.Lower(Model, Plan, "sim"), Path.ChangeExtension(Portable, ".sim.onnx"));
+
+    /// <summary>A graph with Q/DQ nodes that ONNX Runtime computes as they are written.</summary>
+    public static ModelSession OpenSimulated(Onnx.ModelProto model, string path)
     {
-        var path = Path.ChangeExtension(Portable, ".tensorrt.onnx");
-        Write(Lowering.Lower(Model, Plan, "tensorrt"), path);
-        return ModelSession.Open(path, new SessionSettings { Threads = Threads, Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1" } });
+        Write(model, path);
+        // Nothing is timed here, and workers that do not spin leave the cores to whoever shares them.
+        return ModelSession.Open(path, new SessionSettings { Threads = Threads, Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1", ["session.intra_op.allow_spinning"] = "0" } });
     }
 
+    public static Placement Placed(OnnxModel model, Recipe recipe) => Placement.Decide(model, recipe, Roles.Find(model, recipe));
+
     public long PortableBytes => new FileInfo(Portable).Length + new FileInfo(Data(Portable)).Length;
+
+    private static Placement EveryLayer(OnnxModel model)
+    {
+        var (view, modules) = (new GraphView(model.Graph), new ModulePaths(model.Graph));
+        return new Placement([.. view.Inputs.Select(i => i.Name)], [.. model.Graph.Node.Where(Placement.IsProduct).Select(n => Placement.Candidate(view, n, modules[n]).Layer).OfType<Layer>()], []);
+    }
 
     private static void Write(Onnx.ModelProto model, string path) => OnnxFile.Save(model, path, Data(path));
 

@@ -28,8 +28,8 @@ internal sealed record FloatModel(BuildRequest Request, Recipe Recipe, OnnxModel
     /// <summary>The recipe's calibration data.</summary>
     public CalibrationInputs Inputs(IBuildLog log)
     {
-        using var conditioner = Conditioner is { } conditioning ? ModelSession.Open(conditioning.Path, new SessionSettings { Threads = Request.Threads }) : null;
-        return CalibrationInputs.Read(Request, Recipe, Reference.Session.Inputs, Roles, conditioner, log);
+        using var conditioner = Conditioner is { } conditioning ? ReferenceModel.Open(conditioning, Request.Threads) : null;
+        return CalibrationInputs.Read(Request, Recipe, Reference.Session.Inputs, Roles, conditioner?.Session, log);
     }
 
     public CalibratedModel Calibrate(string scratch, IBuildLog log, CancellationToken cancellation) =>

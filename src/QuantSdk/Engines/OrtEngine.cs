@@ -1,3 +1,4 @@
+using Google.Protobuf;
 using Microsoft.ML.OnnxRuntime;
 using QuantSdk.Onnx;
 using QuantSdk.Rewriting;
@@ -51,6 +52,7 @@ internal static class OrtEngine
             File.Create(data).Dispose();
         try
         {
+            DropEmptyPrepacked(optimised);
             // ONNX Runtime does not look whether its last bytes were written; the loader compares sizes.
             OnnxFile.Load(optimised);
         }
@@ -58,6 +60,26 @@ internal static class OrtEngine
         {
             throw CannotWrite(optimised, e);
         }
+    }
+
+    /// <summary>
+    /// ONNX Runtime writes packed weights of no bytes (as depthwise int8 convolutions have among theirs) and on loading takes a length of 0 for
+    /// the whole file, which then ends too early. Without their entry it packs these few weights while it loads.
+    /// </summary>
+    private static void DropEmptyPrepacked(string optimised)
+    {
+        var model = ModelProto.Parser.ParseFrom(File.ReadAllBytes(optimised));
+        var found = false;
+        foreach (var tensor in OnnxFile.AllTensors(model.Graph))
+        {
+            // KEY|OFFSET;LENGTH;HASH|OFFSET;LENGTH;HASH…
+            foreach (var entry in tensor.ExternalData.Where(e => e.Key.StartsWith("prepacked", StringComparison.Ordinal) && e.Value.Split('|')[1..].Any(b => b.Split(';') is [_, "0", ..])).ToArray())
+                found |= tensor.ExternalData.Remove(entry);
+        }
+        if (!found)
+            return;
+        using var stream = new FileStream(optimised, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 16);
+        model.WriteTo(stream);
     }
 
     private static QuantSdkException CannotWrite(string optimised, Exception inner) =>

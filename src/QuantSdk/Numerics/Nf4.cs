@@ -7,7 +7,8 @@ namespace QuantSdk.Numerics;
 /// 4-bit NormalFloat (Dettmers et al., "QLoRA", arXiv 2305.14314, appendix E): the nearest of sixteen quantiles of a normal distribution,
 /// times the largest magnitude of a block of 64. Those maxima are quantised again: less their mean, symmetric int8, one scale for 256 of them.
 /// </summary>
-internal sealed class Nf4 : WeightFormat
+/// <param name="doubleQuantisation">False: the maxima stay floats, as kernels take them; 4.5 bits a weight in place of 4.127.</param>
+internal sealed class Nf4(bool doubleQuantisation = true) : WeightFormat
 {
     /// <summary>Block maxima that share a scale.</summary>
     public const int MaximaBlock = 256;
@@ -32,6 +33,8 @@ internal sealed class Nf4 : WeightFormat
 
     public override float[] EffectiveScales(ReadOnlySpan<byte> blockScales, float[] scales)
     {
+        if (!doubleQuantisation)
+            return scales;
         var maxima = new float[blockScales.Length];
         for (var i = 0; i < maxima.Length; i++)
             maxima[i] = Math.Max((sbyte)blockScales[i] * scales[1 + i / MaximaBlock] + scales[0], Int8Weights.LeastScale);
@@ -66,6 +69,8 @@ internal sealed class Nf4 : WeightFormat
     protected override (byte[] BlockScales, float[] Scales) QuantiseScales(ReadOnlySpan<float> amax)
     {
         var maxima = amax.ToArray();
+        if (!doubleQuantisation)
+            return ([], Array.ConvertAll(maxima, a => a > 0 ? Math.Max(a, Int8Weights.LeastScale) : 1));
         var mean = maxima.Length == 0 ? 0 : (float)maxima.Average(a => (double)a);
         var scales = maxima.Chunk(MaximaBlock).Select(chunk => Int8Grid.Symmetric(chunk.Max(a => Math.Abs(a - mean))).Scale).ToArray();
         var codes = new byte[maxima.Length];

@@ -36,12 +36,13 @@ internal abstract class WeightFormat
     /// <param name="blockSize">Weights along the reduction axis that share a scale; 0: all of a channel; null: <see cref="DefaultBlock"/>.</param>
     public EncodedWeight Encode(ReadOnlySpan<float> weights, IReadOnlyList<long> dims, int? axis, int? blockSize = null)
     {
-        var layout = new ReductionRows(dims, axis);
+        var block = blockSize ?? DefaultBlock;
+        var layout = new ReductionRows(dims, axis, block > 0);
         if (layout.InOrder)
-            return EncodeRows(weights, dims, axis, layout, blockSize ?? DefaultBlock);
+            return EncodeRows(weights, dims, axis, layout, block);
         var rows = new float[weights.Length];
         layout.Gather(weights, rows);
-        return EncodeRows(rows, dims, axis, layout, blockSize ?? DefaultBlock);
+        return EncodeRows(rows, dims, axis, layout, block);
     }
 
     /// <summary>The numbers that the codes stand for, in the weight's own order.</summary>
@@ -61,12 +62,7 @@ internal abstract class WeightFormat
                     rows[i] = values[codes[i]] * scale;
             }
         }
-        var layout = new ReductionRows(encoded.Dims, encoded.Axis);
-        if (layout.InOrder)
-            return rows;
-        var weights = new float[rows.Length];
-        layout.Scatter<float>(rows, weights);
-        return weights;
+        return encoded.InOwnOrder<float>(rows);
     }
 
     /// <summary>How the scales of blocks are stored.</summary>

@@ -16,7 +16,9 @@ internal static class CpuLowering
     public static IReadOnlyList<string> DisabledOptimizers { get; } = ["MatMulAddFusion"];
 
     /// <summary>Why a layer of the plan stays in float on this target, or null.</summary>
-    public static string? Refusal(LayerPlan layer) => layer.Op == "ConvTranspose" ? "ONNX Runtime has no int8 ConvTranspose on the CPU" : null;
+    public static string? Refusal(LayerPlan layer) =>
+        layer.Weight.Format == "nf4" ? Nf4MatMul.Refusal(layer.Op)
+        : layer.Op == "ConvTranspose" ? "ONNX Runtime has no int8 ConvTranspose on the CPU" : null;
 
     public static ModelProto Lower(OnnxModel model, Plan plan)
     {
@@ -24,12 +26,17 @@ internal static class CpuLowering
         var writer = new QdqWriter(fused.Model, plan.Samples);
         var layers = plan.Layers.Where(l => Refusal(l) is null).ToArray();
         var bound = BoundByOthers(model, layers);
-        var read = layers.Where(l => l.Output is not null).Select(l => l.Activation).DistinctBy(a => a.Tensor).ToDictionary(a => a.Tensor, StringComparer.Ordinal);
+        var read = layers.Where(l => l.Output is not null && l.Activation.Format != "float").Select(l => l.Activation).DistinctBy(a => a.Tensor).ToDictionary(a => a.Tensor, StringComparer.Ordinal);
         // Outputs first: a tensor that one layer writes and another reads has one pair.
-        var outputs = layers.Where(l => l.Output is not null).Select(l => l.Output!).DistinctBy(o => o.Tensor)
+        var outputs = layers.Where(l => l.Output is not null && l.Activation.Format != "float").Select(l => l.Output!).DistinctBy(o => o.Tensor)
             .ToDictionary(o => o.Tensor, o => Output(writer, o, read.GetValueOrDefault(o.Tensor), bound.Contains(o.Tensor)), StringComparer.Ordinal);
         foreach (var layer in layers)
         {
+            if (layer.Weight.Format == "nf4")
+            {
+                Nf4Product(writer, layer);
+                continue;
+            }
             var node = writer.Nodes[layer.Node];
             var (activation, grid, factors, centres) = Activation(writer, layer, bound.Contains(layer.Activation.Tensor));
             node.Input[0] = activation;
@@ -39,6 +46,15 @@ internal static class CpuLowering
             Bias(writer, layer, node, weight, grid, output, centres is not null);
         }
         return FloatFusions.AfterQuantising(writer.Finish(), fused.Shapes);
+    }
+
+    private static void Nf4Product(QdqWriter writer, LayerPlan layer)
+    {
+        var node = writer.Nodes[layer.Node];
+        var weight = writer.Initializer(layer.Weight.Tensor);
+        var values = weight.ToFloats();
+        FormatWriter.CheckFinite(weight.Name, values, writer.Path);
+        writer.Replace(node, Nf4MatMul.Write(node.Input[0], layer.Node, values, weight.Dims, layer.Weight.Axis, layer.Bias, layer.Weight.BlockSize));
     }
 
     private static (string Name, Int8Grid Grid, float[]? Factors, float[]? Centres) Activation(QdqWriter writer, LayerPlan layer, bool bound)

@@ -3,7 +3,7 @@ using QuantSdk.Onnx;
 namespace QuantSdk.Rewriting;
 
 /// <summary>Writes the nodes of a <see cref="Fragment"/> one after the other.</summary>
-/// <param name="name">What the names of its tensors begin with: unique in the graph.</param>
+/// <param name="name">What the names of its tensors begin with.</param>
 internal sealed class FragmentBuilder(string name)
 {
     private readonly List<NodeProto> _nodes = [];
@@ -25,13 +25,12 @@ internal sealed class FragmentBuilder(string name)
         return [.. node.Output];
     }
 
-    /// <summary>A number that every fragment shares.</summary>
+    /// <summary>A number, by a name that says which, so that fragments share it.</summary>
     public string Number(float value) => Constant(Tensors.Scalar($"f32_{BitConverter.SingleToInt32Bits(value):x8}", value));
 
-    /// <summary>Integers (shapes, axes) that every fragment shares.</summary>
+    /// <summary>Integers (shapes, axes), named as numbers are.</summary>
     public string Integers(params long[] values) => Constant(Tensors.Vector("i64_" + string.Join("_", values), values));
 
-    /// <summary>A constant of this fragment alone, unless its name is one that others give to the same constant.</summary>
     public string Constant(TensorProto tensor)
     {
         _initializers.TryAdd(tensor.Name, tensor);

@@ -23,6 +23,7 @@ internal sealed partial class QdqWriter
     /// <param name="samples">The inputs that are the sample.</param>
     public QdqWriter(OnnxModel model, IReadOnlyList<string> samples)
     {
+        (Path, _opset) = (model.Path, model.Opset);
         Model = model.Proto.Clone();
         _view = new GraphView(Model.Graph);
         _dependent = _view.DependentOn(samples);
@@ -202,7 +203,10 @@ internal sealed partial class QdqWriter
         var nodes = new List<NodeProto>(_first);
         foreach (var node in Model.Graph.Node)
         {
-            nodes.Add(node);
+            if (_replacements.TryGetValue(node, out var replacement))
+                nodes.AddRange(replacement);
+            else
+                nodes.Add(node);
             if (_after.TryGetValue(node, out var added))
                 nodes.AddRange(added);
         }

@@ -162,8 +162,9 @@ internal static class ShapeFolding
         })];
     }
 
+    /// <summary>The same tensor in every run; a sequence (which has no element type here) cannot be an initializer.</summary>
     private static bool Same(List<Dictionary<string, TensorProto>> runs, string tensor) =>
-        runs.All(r => r.TryGetValue(tensor, out var value) && value.Dims.SequenceEqual(runs[0][tensor].Dims) && value.RawData.Equals(runs[0][tensor].RawData));
+        runs.All(r => r.TryGetValue(tensor, out var value) && value.DataType != 0 && value.Dims.SequenceEqual(runs[0][tensor].Dims) && value.RawData.Equals(runs[0][tensor].RawData));
 
     private static long[]? Target(List<Dictionary<string, TensorProto>> runs, NodeProto reshape)
     {

@@ -5,8 +5,7 @@ using static QuantSdk.Onnx.TensorProto.Types;
 namespace QuantSdk.Rewriting;
 
 /// <summary>
-/// Activations quantised and dequantised in operators that ONNX Runtime's CPU has, bit for bit as our codecs do it. Needs opset 19; run it
-/// with <c>session.disable_quant_qdq=1</c>, or fp8 pairs are fused into kernels that do not exist.
+/// Activations quantised and dequantised in operators that ONNX Runtime's CPU has, bit for bit as our codecs do it. Needs opset 19.
 /// </summary>
 internal static class SimActivations
 {
@@ -23,27 +22,26 @@ internal static class SimActivations
     };
 
     /// <summary>u8 with a range found in each run: one for all rows of a batch.</summary>
-    public static Fragment Int8Dynamic(string tensor)
+    private static Fragment Int8Dynamic(string tensor)
     {
-        var b = new FragmentBuilder(tensor + "_int8d");
+        var b = new FragmentBuilder($"{tensor}_int8d");
         var q = b.Node(_ => { }, "", "DynamicQuantizeLinear", 3, tensor);
         return b.Finish(b.Node("DequantizeLinear", q));
     }
 
-    /// <summary>Q/DQ with one scale a tensor; what TensorRT takes for E4M3.</summary>
-    public static Fragment Fp8(string tensor, string format, float amax)
+    /// <summary>One scale a tensor. Without QuantizeLinear: ONNX Runtime does not load one of fp8 behind a Relu.</summary>
+    private static Fragment Fp8(string tensor, string format, float amax)
     {
         var (element, type) = Fp8Type(format);
         var b = new FragmentBuilder($"{tensor}_{format}");
         var scale = b.Constant(Tensors.Scalar($"{tensor}_{format}_scale", element.Scale(amax)));
-        var zero = b.Constant(Tensors.Raw($"zp_{format}", type, [0]));
-        return b.Finish(b.Node("DequantizeLinear", b.Node("QuantizeLinear", tensor, scale, zero), scale, zero));
+        return b.Finish(b.Node("Mul", Through(b, type, b.Node("Div", tensor, scale)), scale));
     }
 
     /// <summary>Blocks of 32 in E4M3, each with the power of two 2^ceil(log2(amax / 448)).</summary>
-    public static Fragment Mxfp8(string tensor, long reduction)
+    private static Fragment Mxfp8(string tensor, long reduction)
     {
-        var b = new FragmentBuilder(tensor + "_mxfp8");
+        var b = new FragmentBuilder($"{tensor}_mxfp8");
         return InBlocks(b, tensor, reduction, Numerics.Mxfp8.BlockSize, (blocks, amax) =>
         {
             // The nearest power in the logarithm is the one wanted or the one below it, whatever the logarithm's last bits: one comparison decides.
@@ -54,18 +52,18 @@ internal static class SimActivations
             var near = b.Node("Gather", powers, b.Node(n => n.With("to", (long)DataType.Int64), "Cast", code));
             var fits = b.Node("GreaterOrEqual", b.Node("Mul", near, b.Number(SmallFloat.E4M3.Max)), amax);
             var scale = b.Node("Where", fits, near, b.Node("Add", near, near));
-            return b.Node("Mul", ThroughE4M3(b, b.Node("Div", blocks, scale)), scale);
+            return b.Node("Mul", Through(b, DataType.Float8E4M3Fn, b.Node("Div", blocks, scale)), scale);
         });
     }
 
     /// <summary>Blocks of 16 in E2M1 with E4M3 scales; the tensor's scale is the calibrated one.</summary>
-    public static Fragment Nvfp4(string tensor, long reduction, float amax)
+    private static Fragment Nvfp4(string tensor, long reduction, float amax)
     {
-        var b = new FragmentBuilder(tensor + "_nvfp4");
-        var tensorScale = b.Constant(Tensors.Scalar(tensor + "_nvfp4_scale", Numerics.Nvfp4.TensorScale(amax)));
+        var b = new FragmentBuilder($"{tensor}_nvfp4");
+        var tensorScale = b.Constant(Tensors.Scalar($"{tensor}_nvfp4_scale", Numerics.Nvfp4.TensorScale(amax)));
         return InBlocks(b, tensor, reduction, Numerics.Nvfp4.BlockSize, (blocks, blockAmax) =>
         {
-            var blockScale = ThroughE4M3(b, b.Node("Div", b.Node("Div", blockAmax, b.Number(SmallFloat.E2M1.Max)), tensorScale));
+            var blockScale = Through(b, DataType.Float8E4M3Fn, b.Node("Div", b.Node("Div", blockAmax, b.Number(SmallFloat.E2M1.Max)), tensorScale));
             var scale = b.Node("Mul", b.Node("Max", blockScale, b.Number(SmallFloat.E4M3.Values[1])), tensorScale);
             // E2M1's values are ½ apart up to 2, then 1 up to 4, then 2; a multiple of the step is even where its code is.
             var value = b.Node("Div", blocks, scale);
@@ -80,9 +78,9 @@ internal static class SimActivations
     internal static (SmallFloat Element, DataType Type) Fp8Type(string format) =>
         format == "fp8-e5m2" ? (SmallFloat.E5M2, DataType.Float8E5M2) : (SmallFloat.E4M3, DataType.Float8E4M3Fn);
 
-    private static string ThroughE4M3(FragmentBuilder b, string tensor)
+    private static string Through(FragmentBuilder b, DataType type, string tensor)
     {
-        var code = b.Node(n => n.With("to", (long)DataType.Float8E4M3Fn).With("saturate", 1L), "Cast", tensor);
+        var code = b.Node(n => n.With("to", (long)type).With("saturate", 1L), "Cast", tensor);
         return b.Node(n => n.With("to", (long)DataType.Float), "Cast", code);
     }
 

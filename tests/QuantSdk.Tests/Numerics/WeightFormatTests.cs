@@ -6,7 +6,7 @@ namespace QuantSdk.Tests.Numerics;
 [TestClass]
 public sealed class WeightFormatTests
 {
-    private static readonly long[][] s_shapes = [[24, 7], [7, 24], [5, 3, 3, 3], [40, 70], [1, 1], [3, 257]];
+    private static readonly long[][] s_shapes = [[24, 7], [7, 24], [5, 3, 3, 3], [40, 70], [1, 1], [3, 257], [2, 50, 7]];
 
     [TestMethod]
     [DataRow("fp8")]
@@ -144,7 +144,9 @@ public sealed class WeightFormatTests
     private static float[] Definition(string name, float[] weights, long[] dims, int axis, int blockSize)
     {
         var inner = (int)dims.Skip(axis + 1).Aggregate(1L, (a, b) => a * b);
-        var channels = weights.Select((_, i) => i).GroupBy(i => i / inner % dims[axis]).OrderBy(g => g.Key).Select(g => g.ToArray()).ToArray();
+        // Of a stack of matrices, each has its own blocks.
+        var matrix = blockSize > 0 && axis == dims.Length - 1 && dims.Length > 2 ? dims[^1] * dims[^2] : weights.Length;
+        var channels = weights.Select((_, i) => i).GroupBy(i => i / matrix * dims[axis] + i / inner % dims[axis]).OrderBy(g => g.Key).Select(g => g.ToArray()).ToArray();
         var blocks = channels.SelectMany(c => c.Chunk(blockSize == 0 ? c.Length : blockSize)).ToArray();
         var amax = blocks.Select(b => b.Max(i => MathF.Abs(weights[i]))).ToArray();
         var codes = name switch { "nvfp4" => SmallFloat.E2M1.Values.ToArray(), "fp8-e5m2" => SmallFloat.E5M2.Values.ToArray(), "nf4" => WeightFormat.Of("nf4").Values.ToArray(), _ => SmallFloat.E4M3.Values.ToArray() };

@@ -19,7 +19,7 @@ internal static class OpsetUpgrade
     /// <summary>The oldest operator set that has what the recipe's formats need.</summary>
     public static long Needed(Recipe recipe)
     {
-        // 13: scales per channel. 19: 8-bit floats. 21: scales per block, 4-bit integers. 25: 2-bit integers.
+        // 13: scales per channel. 19: 8-bit floats. 21: scales per block, 4-bit integers. 23: 4-bit floats. 25: 2-bit integers.
         long needed = recipe.Precision == "none" ? Oldest : Math.Max(OfFormat(recipe.Weights), OfFormat(recipe.Activations));
         return recipe.BlockSize > 0 ? Math.Max(needed, 21) : needed;
     }
@@ -65,6 +65,7 @@ internal static class OpsetUpgrade
         "float" => Oldest,
         "int8" or "int8-dynamic" => 13,
         "fp8" or "fp8-e5m2" => 19,
+        "nvfp4" => 23,
         "int2" => 25,
         _ => 21,
     };

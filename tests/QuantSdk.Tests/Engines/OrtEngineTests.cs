@@ -1,0 +1,37 @@
+using Microsoft.ML.OnnxRuntime;
+using QuantSdk.Engines;
+using QuantSdk.Onnx;
+using QuantSdk.Runtime;
+using QuantSdk.Tests.Onnx;
+using static QuantSdk.Onnx.TensorProto.Types;
+
+namespace QuantSdk.Tests.Engines;
+
+[TestClass]
+public sealed class OrtEngineTests
+{
+    /// <summary>ONNX Runtime packs such a weight into two buffers, one of them empty, and cannot read the empty one back.</summary>
+    [TestMethod]
+    public void A_large_depthwise_convolution_loads_again_and_computes_the_same()
+    {
+        const int Channels = 72;
+        var codes = new sbyte[Channels * 25];
+        new Random(1).NextBytes(System.Runtime.InteropServices.MemoryMarshal.AsBytes(codes.AsSpan()));
+        var model = TestModels.Create([TestModels.Input("x", DataType.Float, -1, Channels, 9, 9)], ["y"],
+            [Tensors.Create("w_q", codes, Channels, 1, 5, 5), Tensors.Vector("w_scale", [.. Enumerable.Repeat(0.01f, Channels)]), Tensors.Vector("w_zero", new sbyte[Channels]), Tensors.Scalar("scale", 0.02f), Tensors.Scalar("zero", (byte)128)],
+            Nodes.Create("QuantizeLinear", "q", ["x", "scale", "zero"], ["x_q"]), Nodes.Create("DequantizeLinear", "dq", ["x_q", "scale", "zero"], ["x_dq"]),
+            Nodes.Create("DequantizeLinear", "wdq", ["w_q", "w_scale", "w_zero"], ["w"]).With("axis", 0L),
+            Nodes.Create("Conv", "conv", ["x_dq", "w"], ["c"]).With("group", (long)Channels).With("kernel_shape", 5, 5).With("pads", 2, 2, 2, 2),
+            Nodes.Create("QuantizeLinear", "q2", ["c", "scale", "zero"], ["c_q"]), Nodes.Create("DequantizeLinear", "dq2", ["c_q", "scale", "zero"], ["y"]));
+        using var folder = new TempFolder();
+        OnnxFile.Save(model, folder["model.onnx"], folder["model.data"]);
+
+        OrtEngine.Optimise(folder["model.onnx"], folder["optimised.onnx"], 2);
+
+        Assert.Contains("QLinearConv", OnnxFile.Load(folder["optimised.onnx"]).Graph.Node.Select(n => n.OpType));
+        using var engine = ModelSession.Open(folder["optimised.onnx"], new SessionSettings { Threads = 2, Optimisation = GraphOptimizationLevel.ORT_DISABLE_ALL });
+        using var portable = ModelSession.Open(folder["model.onnx"], new SessionSettings { Threads = 2 });
+        var input = new Dictionary<string, ModelTensor> { ["x"] = ModelTensor.Create(TestModels.Random(2 * Channels * 81, 2), 2, Channels, 9, 9) };
+        CollectionAssert.AreEqual(portable.Run(input)["y"].AsSpan<float>().ToArray(), engine.Run(input)["y"].AsSpan<float>().ToArray());
+    }
+}

@@ -1,0 +1,80 @@
+using QuantSdk.Calibration;
+using QuantSdk.Onnx;
+using QuantSdk.Onnx.Upgrading;
+using QuantSdk.Planning;
+using QuantSdk.Quality;
+using QuantSdk.Recipes;
+using QuantSdk.Rewriting;
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Tests.Rewriting;
+
+/// <summary>The classifier, convolutions and linear layers, in every format that is not an integer, against the float model.</summary>
+[TestClass]
+public sealed class FormatLoweringTests
+{
+    private static OnnxModel s_model = null!;
+    private static CalibrationTable s_calibration = null!;
+    private static IReadOnlyList<Layer> s_layers = null!;
+    private static RowSource s_heldOut = null!;
+
+    [ClassInitialize]
+    public static void Calibrate(TestContext context)
+    {
+        using var folder = new TempFolder();
+        s_model = Simplification.Simplify(OpsetUpgrade.To(OnnxFile.Load(Repository.Digits("digits_cnn.onnx")), 21));
+        var placement = Placement.Decide(s_model, new Recipe { Name = "cnn" }, null);
+        s_layers = placement.Layers;
+        var observers = new Observers(placement.Tensors, RangeEstimator.Create(new Recipe { Name = "cnn", Calibrator = "max" }), 2);
+        using var observed = ObservedModel.Open(s_model, placement.Tensors, folder.Path, 2);
+        var feed = Feed.Fit(CalibrationFiles.Read([Repository.Digits("digits_calib.npz")], "image"), observed.Session.Inputs, "cnn");
+        new RowSource(feed.Slice(0, 200)).Run(observed.Session, observed.BatchFor, observers.Observe, null, default);
+        s_calibration = observers.Finish("max", "cnn");
+        s_heldOut = new RowSource(feed.Slice(200, 56));
+    }
+
+    [TestMethod]
+    [DataRow("fp8", "fp8", 26)]
+    [DataRow("fp8", "float", 27)]
+    [DataRow("fp8-e5m2", "fp8-e5m2", 20)]
+    [DataRow("mxfp8", "mxfp8", 26)]
+    [DataRow("mxfp8", "float", 27)]
+    [DataRow("nvfp4", "nvfp4", 22)]
+    [DataRow("nvfp4", "float", 17)]
+    [DataRow("nf4", "float", 16)]
+    public void The_simulation_loses_what_the_format_loses(string weights, string activations, double leastSqnr) =>
+        Assert.IsGreaterThan(leastSqnr, Sqnr("sim", weights, activations));
+
+    [TestMethod]
+    public void TensorRTs_fp8_is_the_simulations() => Assert.AreEqual(Sqnr("sim", "fp8", "fp8"), Sqnr("tensorrt", "fp8", "fp8"), 0.01);
+
+    [TestMethod]
+    public void Nf4_on_the_cpu_quantises_the_linear_layers_alone()
+    {
+        var graph = Lowering.Lower(s_model, Plan("nf4", "float"), "cpu").Graph;
+        Assert.HasCount(s_layers.Count(l => !l.IsConvolution), graph.Node.Where(n => n.OpType == "MatMulBnb4").ToArray());
+        Assert.HasCount(s_layers.Count(l => l.IsConvolution), graph.Node.Where(n => n.OpType == "Conv" && s_layers.Any(l => l.Node.Name == n.Name)).ToArray());
+        Assert.IsGreaterThan(20, Sqnr("cpu", "nf4", "float"));
+    }
+
+    private static Plan Plan(string weights, string activations) => new(2, [], [.. s_layers.Select(l => Layer(l, new FormatPair(weights, activations)))], []);
+
+    private static LayerPlan Layer(Layer layer, FormatPair recipe)
+    {
+        var weight = s_model.Graph.Initializer.Single(t => t.Name == layer.Weight);
+        var pair = LayerFormats.Of(recipe, layer.Op, layer.IsConvolution ? 0 : weight.Dims[1 - layer.WeightAxis]);
+        var range = s_calibration[layer.Activation];
+        return new LayerPlan(
+            layer.Node.Label(), layer.Op, layer.Module, new TensorPlan(layer.Activation, pair.Activations, range.Low, range.High, range.Amax),
+            new WeightPlan(layer.Weight, pair.Weights, layer.WeightAxis), layer.Bias, null, 0);
+    }
+
+    private static double Sqnr(string target, string weights, string activations)
+    {
+        using var folder = new TempFolder();
+        OnnxFile.Save(Lowering.Lower(s_model, Plan(weights, activations), target), folder["model.onnx"], folder["model.data"]);
+        using var reference = ModelSession.Open(Repository.Digits("digits_cnn.onnx"), new SessionSettings { Threads = 2 });
+        using var engine = ModelSession.Open(folder["model.onnx"], new SessionSettings { Threads = 2, DisabledOptimizers = target == "tensorrt" ? TensorRtFormats.DisabledOptimizers : [], Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1" } });
+        return QualityCheck.Compare(reference, engine, s_heldOut, null, default)[0].SqnrDb;
+    }
+}
