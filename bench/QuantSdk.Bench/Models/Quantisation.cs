@@ -21,7 +21,8 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     {
         var started = Stopwatch.GetTimestamp();
         var original = OnnxFile.Load(protocol.Path);
-        var model = Simplification.Simplify(original);
+        var simplified = Simplification.Simplify(original);
+        var model = ConcatSplit.Apply(simplified, protocol.Recipe, Roles.Find(simplified, protocol.Recipe));
         var placement = everyLayer ? EveryLayer(model) : Placed(model, protocol.Recipe);
         CalibrationTable calibration;
         var channels = new ChannelObservers(placement.Channels(model), Threads);

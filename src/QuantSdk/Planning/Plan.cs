@@ -1,3 +1,5 @@
+using QuantSdk.Onnx;
+
 namespace QuantSdk.Planning;
 
 /// <summary>One edge of the graph in few bits: a tensor with its range.</summary>
@@ -40,4 +42,8 @@ internal sealed record LayerPlan(string Node, string Op, string Module, TensorPl
 
 /// <summary>What was decided: data that a person can read, diff and override. Ranges only; grids are the lowering's.</summary>
 /// <param name="Samples">The inputs that are the sample; what does not depend on them is conditioning, the same for every pixel or token.</param>
-internal sealed record Plan(int Schema, IReadOnlyList<string> Samples, IReadOnlyList<LayerPlan> Layers, IReadOnlyList<Kept> Kept);
+internal sealed record Plan(int Schema, IReadOnlyList<string> Samples, IReadOnlyList<LayerPlan> Layers, IReadOnlyList<Kept> Kept)
+{
+    /// <summary>What of the model was written differently first.</summary>
+    public IReadOnlyList<Rewrite> Rewrites { get; init; } = [];
+}

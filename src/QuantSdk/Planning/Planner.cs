@@ -22,7 +22,7 @@ internal static class Planner
             layer.IsConvolution ? Output(layer, calibration[layer.Output], samples?.GetValueOrDefault(layer.Output)) : null,
             Macs(layer, weights[layer.Weight], calibration),
             layer.Groups)).ToArray();
-        return new Plan(2, placement.Samples, layers, placement.Kept);
+        return new Plan(2, placement.Samples, layers, placement.Kept) { Rewrites = model.Rewrites };
     }
 
     private static WeightPlan Weight(Layer layer, TensorProto weight, Recipe recipe)
