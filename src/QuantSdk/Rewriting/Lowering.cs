@@ -44,14 +44,32 @@ internal static class Lowering
             node.Input[1] = weight.Name;
             Correct(writer, layer, node, weight, symmetric);
         }
+        foreach (var attention in plan.Attention)
+        {
+            Operands(writer, writer.Nodes[attention.Scores], target, attention.Q, attention.K);
+            Operands(writer, writer.Nodes[attention.Output], target, attention.Probabilities, attention.V);
+        }
         return writer.Finish();
     }
+
+    /// <summary>Both operands of a product of activations.</summary>
+    private static void Operands(QdqWriter writer, NodeProto product, string target, params TensorPlan[] tensors)
+    {
+        for (var i = 0; i < product.Input.Count; i++)
+        {
+            var tensor = tensors.First(t => t.Tensor == product.Input[i]);
+            writer.Require(FormatWriter.Opset(tensor.Format, target), tensor.Format);
+            product.Input[i] = writer.Insert(tensor.Tensor, Key(tensor), () => FormatWriter.Activation(target, tensor, reduction: 0));
+        }
+    }
+
+    private static string Key(TensorPlan tensor) => $"{tensor.Format} {tensor.Amax:r}";
 
     private static string Activation(QdqWriter writer, LayerPlan layer, string target)
     {
         writer.Require(FormatWriter.Opset(layer.Activation.Format, target), layer.Activation.Format);
         var reduction = Reduction(layer, writer.Initializer(layer.Weight.Tensor));
-        return writer.Insert(layer.Activation.Tensor, $"{layer.Activation.Format} {layer.Activation.Amax:r}", () => FormatWriter.Activation(target, layer.Activation, reduction));
+        return writer.Insert(layer.Activation.Tensor, Key(layer.Activation), () => FormatWriter.Activation(target, layer.Activation, reduction));
     }
 
     private static string Weight(QdqWriter writer, WeightPlan weight, string target)
