@@ -32,7 +32,10 @@ internal sealed partial class ModelBuilder
     {
         var recipe = RecipeParser.Parse(_request.Name, _request.Metadata);
         _log.Detail("recipe: " + QuantSdkJson.Write(recipe));
-        if (WeightOnlyPlanner.Applies(recipe))
+        TargetSupport.Check(recipe);
+        // With data, rounding can look at what layers read; without, weights stream from file to file.
+        var rounds = recipe.Weights is "int4" or "int2" && recipe.Rounding is "auto" or "error" && (recipe.CalibrationData.Count > 0 || recipe.Scheduler is not null);
+        if (WeightOnlyPlanner.Applies(recipe) && !rounds)
             return RunWeightOnly(recipe);
         var original = Load(_request.Model);
         var roles = Roles.Find(original, recipe);
@@ -56,7 +59,10 @@ internal sealed partial class ModelBuilder
         }
         if (costFile is not null)
             _discovered.Add(costFile.Path);
-        Phase("Quantize", () => Lower(recipe, model, plan, folder));
+        var rounded = plan is not null && RoundingStage.Applies(plan) && inputs?.Calibration is { } source
+            ? Phase("Quantize", () => RoundingStage.Run(model, plan, source, calibration!.Rows, folder.Scratch, _request.Threads, !recipe.Targets.Contains("tensorrt-onnx"), (done, total) => _log.Progress("Quantize", done, total), _cancellation))
+            : null;
+        Phase("Quantize", () => Lower(recipe, model, plan, rounded, folder));
         var (variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder));
         var manifest = new Manifest
         {
@@ -72,7 +78,7 @@ internal sealed partial class ModelBuilder
         };
         if (inputs?.HeldOut is { } heldOut)
         {
-            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, heldOut, folder)) };
+            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, heldOut, folder, model, plan)) };
             Gates.Check(recipe, manifest.Quality, _request.Model);
         }
         ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
@@ -92,12 +98,12 @@ internal sealed partial class ModelBuilder
         return model;
     }
 
-    private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, EngineFolder folder)
+    private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, RoundedWeights? rounded, EngineFolder folder)
     {
         foreach (var target in recipe.Targets)
         {
             var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
-            folder.Write(lowering, plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering));
+            folder.Write(lowering, plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering, rounded));
         }
         return null;
     }
@@ -147,7 +153,7 @@ internal sealed partial class ModelBuilder
         return fused;
     }
 
-    private IReadOnlyList<OutputQuality> Verify(Recipe recipe, Manifest manifest, ModelSession reference, CalibrationSource heldOut, EngineFolder folder)
+    private IReadOnlyList<OutputQuality> Verify(Recipe recipe, Manifest manifest, ModelSession reference, CalibrationSource heldOut, EngineFolder folder, OnnxModel? model = null, Plan? plan = null)
     {
         void Progress(int done, int total) => _log.Progress("Verify", done, total);
         if (recipe.Targets.Contains("cpu"))
@@ -157,9 +163,17 @@ internal sealed partial class ModelBuilder
             using var engine = QuantizedModel.Load(folder.Staging, new QuantizedModelOptions { Threads = _request.Threads }, _log.Detail);
             return QualityCheck.Compare(reference, engine.Session, heldOut, Progress, _cancellation);
         }
-        using var session = ModelSession.Open(folder.Model("tensorrt"), new SessionSettings
+        var path = folder.Model("tensorrt");
+        if (model is not null && plan is not null && TensorRtFormats.OnlyThere(plan))
+        {
+            // The simulation of the same plan stands in for operators that ONNX Runtime does not have.
+            path = Path.Combine(folder.Scratch, "sim.onnx");
+            OnnxFile.Save(Lowering.Lower(model, plan, "sim"), path, path + ".data");
+        }
+        using var session = ModelSession.Open(path, new SessionSettings
         {
             Threads = _request.Threads,
+            DisabledOptimizers = TensorRtFormats.DisabledOptimizers,
             // Read as it is written: quantise and dequantise, nothing fused.
             Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1" },
         });
