@@ -30,6 +30,8 @@ internal static class CpuLowering
         // Outputs first: a tensor that one layer writes and another reads has one pair.
         var outputs = layers.Where(l => l.Output is not null && l.Activation.Format != "float").Select(l => l.Output!).DistinctBy(o => o.Tensor)
             .ToDictionary(o => o.Tensor, o => Output(writer, o, read.GetValueOrDefault(o.Tensor), bound.Contains(o.Tensor)), StringComparer.Ordinal);
+        // Codes that one convolution writes on a single scale, the next takes as they are: scales of its own would be a pass over the tensor.
+        bound.UnionWith(outputs.Where(o => o.Value is null).Select(o => o.Key));
         foreach (var layer in layers)
         {
             if (layer.Weight.Format == "nf4")

@@ -42,7 +42,7 @@ internal static class FloatFusions
     {
         if (shapes is not null && RowNormalization.Fuse(model.Graph, shapes) > 0)
             DeadCode.Remove(model.Graph);
-        return LinearKernels.Write(model);
+        return LinearKernels.Write(ChannelsLast.Avoid(model));
     }
 
     /// <summary>Declares that a model uses ONNX Runtime's own operators.</summary>
