@@ -54,7 +54,7 @@ public sealed partial class LayerKindsTests
     [TestMethod]
     public void A_residual_sum_ends_what_belongs_to_a_layer()
     {
-        // y = down(relu(up(x))) + x; z = out(tanh-free norm of y): out reads a sum, so neither down nor out is more than it is.
+        // y = down(relu(up(a))) + a; z = end(out(relu(y))): out reads a sum, so it is no second half of down.
         using var folder = new TempFolder();
         var model = TestModels.Reload(
             TestModels.Create([TestModels.Input("x", DataType.Float, -1, 4)], ["z"],

@@ -50,7 +50,6 @@ public sealed class Fp8AttentionTests
         var products = Sqnr("sim", s_plan with { Layers = [] });
         Assert.IsGreaterThan(level3, products);
         Assert.AreEqual(products, Sqnr("tensorrt", s_plan with { Layers = [] }), 0.2);
-        Console.WriteLine($"FIGURES level3 {level3:f3} level4 {level4:f3} products {products:f3}");
     }
 
     [TestMethod]
