@@ -27,6 +27,7 @@ internal static class CommandLine
             new QuantizeCommand(),
             new BuildCommand(),
             new ExportCommand(),
+            new SensitivityCommand(),
             new CompareCommand(),
             new ReportCommand(),
             new Command("serve", "Speaks JSON lines with the build: a request on standard input, answers on standard output. For MSBuild, not for people."),
