@@ -12,17 +12,13 @@ namespace QuantSdk.Tests.Quality;
 [TestClass]
 public sealed class SensitivityCheckTests
 {
-    private static readonly Dictionary<string, string> s_digits = new() { ["CalibrationData"] = "digits_calib.npz" };
-
     [TestMethod]
     [DataRow("cnn")]
     [DataRow("mmdit")]
     public void The_sum_of_single_errors_predicts_the_error_of_all_together(string model)
     {
         using var folder = new TempFolder();
-        using var calibrated = model == "cnn"
-            ? CalibratedPlan.Of(Repository.Digits("digits_cnn.onnx"), folder, s_digits)
-            : CalibratedPlan.Of(Repository.Mmdit("transformer.onnx"), folder, new() { ["CalibrationData"] = "random", ["Scheduler"] = "scheduler/scheduler_config.json", ["Steps"] = "3" });
+        using var calibrated = Calibrate(model, folder);
         var sensitivity = calibrated.Measure(folder);
         Console.WriteLine($"{model}: predicted {sensitivity.PredictedSqnrDb} dB, measured {sensitivity.SqnrDb} dB, {sensitivity.Groups.Count} groups of {calibrated.Plan.Layers.Count} layers, {sensitivity.Rows} rows");
         foreach (var group in sensitivity.Groups)
@@ -38,16 +34,18 @@ public sealed class SensitivityCheckTests
     }
 
     [TestMethod]
-    public void Switches_off_is_the_float_model_and_one_switch_on_is_the_simulation_of_its_group()
+    [DataRow("cnn")]
+    [DataRow("mmdit")]
+    public void Switches_off_is_the_float_model_and_one_switch_on_is_the_simulation_of_its_group(string model)
     {
         using var folder = new TempFolder();
-        using var calibrated = CalibratedPlan.Of(Repository.Digits("digits_cnn.onnx"), folder, s_digits);
+        using var calibrated = Calibrate(model, folder);
         var groups = LayerGroups.Of(calibrated.Plan.Layers);
         var switched = SwitchedLowering.Lower(calibrated.Model, calibrated.Plan, groups);
         float[] Switched(Predicate<int> on) => Run(switched.Proto, folder, (switched.Switches, ModelTensor.Create(Enumerable.Range(0, groups.Count).Select(g => on(g)).ToArray(), groups.Count)));
         var exact = Run(calibrated.Model.Proto.Clone(), folder, null);
         CollectionAssert.AreEqual(exact, Switched(_ => false));
-        for (var g = 0; g < groups.Count; g++)
+        for (var g = 0; g < groups.Count; g += 1 + groups.Count / 12)
         {
             var expected = Run(SimLowering.Lower(calibrated.Model, calibrated.Plan with { Layers = groups[g] }), folder, null);
             CollectionAssert.AreEqual(expected, Switched(i => i == g), groups[g][0].Node);
@@ -74,6 +72,10 @@ public sealed class SensitivityCheckTests
         var groups = LayerGroups.Of([Layer("q", "x", "wq"), Layer("o", "y", "tied"), Layer("k", "x", "wk"), Layer("p", "z", "wp"), Layer("r", "u", "tied"), Layer("s", "u", "wq")]);
         CollectionAssert.AreEqual(new[] { "q o k r s", "p" }, groups.Select(g => string.Join(' ', g.Select(l => l.Node))).ToArray());
     }
+
+    private static CalibratedPlan Calibrate(string model, TempFolder folder) => model == "cnn"
+        ? CalibratedPlan.Of(Repository.Digits("digits_cnn.onnx"), folder, new() { ["CalibrationData"] = "digits_calib.npz" })
+        : CalibratedPlan.Of(Repository.Mmdit("transformer.onnx"), folder, new() { ["CalibrationData"] = "random", ["Scheduler"] = "scheduler/scheduler_config.json", ["Steps"] = "3" });
 
     /// <summary>Products of 32 × 32 with tanh in between; the input of one has a channel 1000 times the others, which its weights undo.</summary>
     internal static string Chain(TempFolder folder, int outlier, int layers = 6)
@@ -112,9 +114,17 @@ public sealed class SensitivityCheckTests
             Optimisation = GraphOptimizationLevel.ORT_DISABLE_ALL,
             Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1" },
         });
-        var inputs = new Dictionary<string, ModelTensor> { ["image"] = ModelTensor.Create(TestModels.Random(4 * 1024, 7), 4, 1, 32, 32) };
+        var inputs = session.Inputs.Where(i => i.Name != more?.Name).ToDictionary(i => i.Name, Random, StringComparer.Ordinal);
         if (more is { } extra)
             inputs[extra.Name] = extra.Value;
         return [.. session.Run(inputs).OrderBy(o => o.Key, StringComparer.Ordinal).SelectMany(o => o.Value.AsSpan<float>().ToArray())];
+    }
+
+    /// <summary>Two rows.</summary>
+    private static ModelTensor Random(Port port)
+    {
+        long[] shape = [.. port.Shape.Select(d => d > 0 ? d : 2)];
+        var count = (int)shape.Aggregate(1L, (a, b) => a * b);
+        return port.Type.Type == typeof(float) ? ModelTensor.Create(TestModels.Random(count, 7), shape) : ModelTensor.Create(new long[count], shape);
     }
 }
