@@ -2,6 +2,7 @@ using System.Diagnostics;
 using QuantSdk.Calibration;
 using QuantSdk.Engines;
 using QuantSdk.Onnx;
+using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
 using QuantSdk.Rewriting;
@@ -11,7 +12,7 @@ namespace QuantSdk.Bench;
 
 /// <summary>A model simplified, calibrated, planned and rewritten for the cpu by the library's own stages, as a build does it.</summary>
 /// <param name="Seconds">Wall time of all of it, without that of the plain forward passes run beside it.</param>
-internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Plan, string Portable, double Seconds)
+internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Plan, RoundedWeights? Rounded, string Portable, double Seconds)
 {
     public const int Threads = 2;
 
@@ -21,17 +22,18 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     {
         var started = Stopwatch.GetTimestamp();
         var original = OnnxFile.Load(protocol.Path);
-        var model = Simplification.Simplify(original);
+        var model = Simplification.Simplify(Intake.Prepare(original, protocol.Recipe));
         var placement = everyLayer ? EveryLayer(model) : Placed(model, protocol.Recipe);
         CalibrationTable calibration;
         var channels = new ChannelObservers(placement.Channels(model), Threads);
         using (var observed = ObservedModel.Open(model, placement.Tensors, folder, Threads))
             calibration = Calibrate(observed, protocol.Calibration, protocol.Recipe, protocol.Path, beside, channels);
         var plan = Planner.Make(model, placement, calibration, protocol.Recipe, channels.Finish());
+        var rounded = RoundingStage.Applies(plan) ? RoundingStage.Run(model, plan, protocol.Calibration, calibration.Rows, folder, Threads, negativeScales: true, null, CancellationToken.None) : null;
         // Observed models and engines of one model may share a folder.
         var portable = Path.Combine(folder, $"{Guid.NewGuid():N}.onnx");
-        Write(Lowering.Lower(model, plan, "cpu"), portable);
-        return new Quantisation(original, model, plan, portable, (Stopwatch.GetElapsedTime(started) - (beside?.Total ?? TimeSpan.Zero)).TotalSeconds);
+        Write(Lowering.Lower(model, plan, "cpu", rounded), portable);
+        return new Quantisation(original, model, plan, rounded, portable, (Stopwatch.GetElapsedTime(started) - (beside?.Total ?? TimeSpan.Zero)).TotalSeconds);
     }
 
     /// <summary>One pass over the source and the search of the ranges.</summary>
@@ -61,10 +63,10 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     }
 
     /// <summary>The tensorrt lowering, run as it is written: quantise and dequantise, nothing fused.</summary>
-    public ModelSession OpenTensorRt() => OpenSimulated(Lowering.Lower(Model, Plan, "tensorrt"), Path.ChangeExtension(Portable, ".tensorrt.onnx"));
+    public ModelSession OpenTensorRt() => OpenSimulated(Lowering.Lower(Model, Plan, "tensorrt", Rounded), Path.ChangeExtension(Portable, ".tensorrt.onnx"));
 
     /// <summary>The sim lowering: what the plan costs, whatever a target can run.</summary>
-    public ModelSession OpenSim() => OpenSimulated(Lowering.Lower(Model, Plan, "sim"), Path.ChangeExtension(Portable, ".sim.onnx"));
+    public ModelSession OpenSim() => OpenSimulated(Lowering.Lower(Model, Plan, "sim", Rounded), Path.ChangeExtension(Portable, ".sim.onnx"));
 
     /// <summary>A graph with Q/DQ nodes that ONNX Runtime computes as they are written.</summary>
     public static ModelSession OpenSimulated(Onnx.ModelProto model, string path)

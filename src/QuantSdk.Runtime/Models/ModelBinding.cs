@@ -124,6 +124,10 @@ public sealed class ModelBinding : IDisposable
     internal ReadOnlySpan<float> Values(string name) =>
         Array.Exists(_outputs, output => output.Port.Name == name) ? Output<float>(name) : Input<float>(name);
 
+    /// <summary>The shape of an output of the last run, or of an input.</summary>
+    internal ReadOnlySpan<long> Shape(string name) =>
+        Array.Find(_outputs, output => output.Port.Name == name) is { } output ? (output.IsStatic ? output.Port.Shape : output.Shape) : InputShape(name);
+
     /// <summary>The values of a float or float16 output as floats; a copy where they are float16.</summary>
     internal ReadOnlySpan<float> OutputFloats(string name)
     {

@@ -47,7 +47,7 @@ internal sealed class SensitivityCommand : StageCommand<SensitivityResult>
                 throw new QuantSdkException("QSDK2001", $"{model.Recipe.Name}: errors are measured on rows, and CalibrationData is a calibration cache alone. Give --validation-data.", model.Request.Model);
             var plan = Planner.Make(model.Simplified, calibrated.Placement, calibrated.Table, model.Recipe, calibrated.Samples);
             log.Phase("Verify");
-            var sensitivity = SensitivityCheck.Measure(model.Simplified, plan, model.Reference.Session, heldOut, scratch.FullName, model.Request.Threads, (done, total) => log.Progress("Verify", done, total), cancellation);
+            var sensitivity = SensitivityCheck.Measure(model.Simplified, plan, null, model.Reference.Session, heldOut, scratch.FullName, model.Request.Threads, (done, total) => log.Progress("Verify", done, total), cancellation);
             return new SensitivityResult(model.Request.Model, sensitivity with { Groups = [.. Ordered(sensitivity.Groups, parse.GetValue(_order)!)] });
         }
         finally

@@ -3,6 +3,7 @@ using QuantSdk.Onnx;
 using QuantSdk.Planning;
 using QuantSdk.Quality;
 using QuantSdk.Recipes;
+using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Engines;
@@ -10,11 +11,11 @@ namespace QuantSdk.Engines;
 /// <summary>Precision=auto: formats chosen by what each group of layers costs in accuracy.</summary>
 internal sealed partial class ModelBuilder
 {
-    private AutoPrecision ChooseFormats(Recipe recipe, OnnxModel model, Plan all, ModelSession reference, CalibrationSource? heldOut, EngineFolder folder)
+    private AutoPrecision ChooseFormats(Recipe recipe, OnnxModel model, Plan all, RoundedWeights? rounded, ModelSession reference, CalibrationSource? heldOut, EngineFolder folder)
     {
         if (heldOut is null)
             throw new QuantSdkException("QSDK2001", $"{recipe.Name}: Precision=auto needs rows to measure each layer's error on, and CalibrationData is a calibration cache alone. Give ValidationData.", _request.Model);
-        var sensitivity = SensitivityCheck.Measure(model, all, reference, heldOut, folder.Scratch, _request.Threads, (done, total) => _log.Progress("Quantize", done, total), _cancellation);
+        var sensitivity = SensitivityCheck.Measure(model, all, rounded, reference, heldOut, folder.Scratch, _request.Threads, (done, total) => _log.Progress("Quantize", done, total), _cancellation);
         var floatBytes = model.Graph.Initializer.Sum(t => (long)t.RawData.Length) + model.Graph.Node.Sum(n => (long)n.CalculateSize());
         return Said(AutoPrecision.Choose(all, sensitivity, recipe, floatBytes));
     }

@@ -32,7 +32,10 @@ internal sealed partial class ModelBuilder
     {
         var recipe = RecipeParser.Parse(_request.Name, _request.Metadata);
         _log.Detail("recipe: " + QuantSdkJson.Write(recipe));
-        if (WeightOnlyPlanner.Applies(recipe))
+        TargetSupport.Check(recipe);
+        // With data, rounding can look at what layers read; without, weights stream from file to file.
+        var rounds = recipe.Weights is "int4" or "int2" && recipe.Rounding is "auto" or "error" && (recipe.CalibrationData.Count > 0 || recipe.Scheduler is not null);
+        if (WeightOnlyPlanner.Applies(recipe) && !rounds)
             return RunWeightOnly(recipe);
         var original = Load(_request.Model);
         var roles = Roles.Find(original, recipe);
@@ -56,13 +59,16 @@ internal sealed partial class ModelBuilder
         }
         if (costFile is not null)
             _discovered.Add(costFile.Path);
-        var choice = recipe.Precision == "auto" ? Phase("Quantize", () => ChooseFormats(recipe, model, plan!, reference, inputs!.HeldOut, folder)) : null;
+        var rounded = plan is not null && RoundingStage.Applies(plan) && inputs?.Calibration is { } source
+            ? Phase("Quantize", () => RoundingStage.Run(model, plan, source, calibration!.Rows, folder.Scratch, _request.Threads, !recipe.Targets.Contains("tensorrt-onnx"), (done, total) => _log.Progress("Quantize", done, total), _cancellation))
+            : null;
+        var choice = recipe.Precision == "auto" ? Phase("Quantize", () => ChooseFormats(recipe, model, plan!, rounded, reference, inputs!.HeldOut, folder)) : null;
         Manifest manifest;
         FusedLayers? fused;
         for (var round = 1; ; round++)
         {
             plan = choice?.Plan ?? plan;
-            Phase("Quantize", () => Lower(recipe, model, plan, folder));
+            Phase("Quantize", () => Lower(recipe, model, plan, rounded, folder));
             (var variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder));
             manifest = new Manifest
             {
@@ -79,7 +85,7 @@ internal sealed partial class ModelBuilder
             if (inputs?.HeldOut is { } heldOut)
             {
                 var unmeasured = manifest;
-                manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, unmeasured, reference, heldOut, folder)) };
+                manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, unmeasured, reference, heldOut, folder, model, plan)) };
             }
             if (Reconsider(choice, round, manifest.Quality, EngineBytes(variants), folder) is not { } next)
                 break;
@@ -105,12 +111,12 @@ internal sealed partial class ModelBuilder
         return model;
     }
 
-    private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, EngineFolder folder)
+    private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, RoundedWeights? rounded, EngineFolder folder)
     {
         foreach (var target in recipe.Targets)
         {
             var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
-            folder.Write(lowering, plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering));
+            folder.Write(lowering, plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering, rounded));
         }
         return null;
     }
@@ -158,7 +164,7 @@ internal sealed partial class ModelBuilder
             _log.Warning("QSDK4002", $"{recipe.Name}: {surprising.Length} of {plan.Layers.Count} layers were meant to run in int8 and stayed in float: {string.Join(", ", surprising.Take(5))}{(surprising.Length > 5 ? ", …" : "")}. They are right but not faster; List them in ExcludeModules to save the rounding.", _request.Model);
     }
 
-    private IReadOnlyList<OutputQuality> Verify(Recipe recipe, Manifest manifest, ModelSession reference, CalibrationSource heldOut, EngineFolder folder)
+    private IReadOnlyList<OutputQuality> Verify(Recipe recipe, Manifest manifest, ModelSession reference, CalibrationSource heldOut, EngineFolder folder, OnnxModel? model = null, Plan? plan = null)
     {
         void Progress(int done, int total) => _log.Progress("Verify", done, total);
         if (recipe.Targets.Contains("cpu"))
@@ -168,9 +174,17 @@ internal sealed partial class ModelBuilder
             using var engine = QuantizedModel.Load(folder.Staging, new QuantizedModelOptions { Threads = _request.Threads }, _log.Detail);
             return QualityCheck.Compare(reference, engine.Session, heldOut, Progress, _cancellation);
         }
-        using var session = ModelSession.Open(folder.Model("tensorrt"), new SessionSettings
+        var path = folder.Model("tensorrt");
+        if (model is not null && plan is not null && TensorRtFormats.OnlyThere(plan))
+        {
+            // The simulation of the same plan stands in for operators that ONNX Runtime does not have.
+            path = Path.Combine(folder.Scratch, "sim.onnx");
+            OnnxFile.Save(Lowering.Lower(model, plan, "sim"), path, path + ".data");
+        }
+        using var session = ModelSession.Open(path, new SessionSettings
         {
             Threads = _request.Threads,
+            DisabledOptimizers = TensorRtFormats.DisabledOptimizers,
             // Read as it is written: quantise and dequantise, nothing fused.
             Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1" },
         });

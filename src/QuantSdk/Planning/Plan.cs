@@ -30,7 +30,8 @@ internal sealed record OutputPlan(string Tensor, float Low, float High, float[]?
 /// <param name="Axis">Axis of the output channels.</param>
 /// <param name="BlockSize">Elements along the other axis of a matrix that share a scale; 0: one scale an output channel.</param>
 /// <param name="ZeroPoint">True for integer codes with a zero point for each scale.</param>
-internal sealed record WeightPlan(string Tensor, string Format, int Axis, int BlockSize = 0, bool ZeroPoint = false);
+/// <param name="Rounding">nearest, clip (nearest, on ranges with the least squared error) or error (what makes the least error at the layer's output).</param>
+internal sealed record WeightPlan(string Tensor, string Format, int Axis, int BlockSize = 0, bool ZeroPoint = false, string Rounding = "nearest");
 
 /// <summary>One node in few bits.</summary>
 /// <param name="Output">Range of the output; only convolutions need one, and only where the target quantises outputs.</param>

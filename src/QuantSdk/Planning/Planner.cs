@@ -16,7 +16,7 @@ internal static class Planner
             .Select(g => Tensor(calibration[g.Key], [.. g], weights, recipe, samples?.GetValueOrDefault(g.Key))).ToDictionary(t => t.Tensor, StringComparer.Ordinal);
         var layers = placement.Layers.Select(layer => new LayerPlan(
             layer.Node.Label(), layer.Op, layer.Module,
-            tensors[layer.Activation],
+            tensors[layer.Activation] with { Format = Formats(layer, weights[layer.Weight], recipe).Activations },
             Weight(layer, weights[layer.Weight], recipe),
             layer.Bias,
             layer.IsConvolution ? Output(layer, calibration[layer.Output], samples?.GetValueOrDefault(layer.Output)) : null,
@@ -28,25 +28,30 @@ internal static class Planner
     private static WeightPlan Weight(Layer layer, TensorProto weight, Recipe recipe)
     {
         var reduction = layer.IsConvolution ? 0 : (int)weight.Dims[1 - layer.WeightAxis];
-        var block = recipe.Weights switch
+        var formats = Formats(layer, weight, recipe);
+        var block = formats.Weights switch
         {
             _ when layer.IsConvolution => 0,
             "int4" or "int2" => Math.Min(recipe.BlockSize ?? 128, reduction),
             "int8" => Math.Min(recipe.BlockSize ?? 0, reduction),
             _ => recipe.BlockSize ?? 0,
         };
-        return new WeightPlan(layer.Weight, recipe.Weights, layer.WeightAxis, block, recipe.WeightZeroPoint && recipe.Weights is "int4" or "int2");
+        var rounding = recipe.Weights is not ("int4" or "int2") ? "nearest" : recipe.Rounding == "auto" ? "error" : recipe.Rounding;
+        return new WeightPlan(layer.Weight, formats.Weights, layer.WeightAxis, block, recipe.WeightZeroPoint && recipe.Weights is "int4" or "int2", rounding);
     }
+
+    private static FormatPair Formats(Layer layer, TensorProto weight, Recipe recipe) =>
+        LayerFormats.Of(new FormatPair(recipe.Weights, recipe.Activations), layer.Op, layer.IsConvolution ? 0 : weight.Dims[1 - layer.WeightAxis]);
 
     private static TensorPlan Tensor(TensorCalibration c, Layer[] readers, Dictionary<string, TensorProto> weights, Recipe recipe, ChannelSample? sample)
     {
-        var plan = new TensorPlan(c.Name, recipe.Activations, c.Low, c.High, c.Amax);
+        var plan = new TensorPlan(c.Name, Formats(readers[0], weights[readers[0].Weight], recipe).Activations, c.Low, c.High, c.Amax);
         // A tensor that both convolutions and linear layers read has its channels in two places.
         if (sample is null || sample.Count == 0 || readers.Any(r => r.IsConvolution != readers[0].IsConvolution))
             return plan;
         plan = plan with { Means = recipe.BiasCorrection ? sample.Means() : null };
         // Ranges over batches or timesteps are decided from maxima, which a sample of values does not have.
-        var off = recipe.SmoothQuant == "off" || recipe.Activations != "int8" || recipe.Calibrator is "ema" or "timestep";
+        var off = recipe.SmoothQuant == "off" || plan.Format != "int8" || recipe.Calibrator is "ema" or "timestep";
         return off ? plan : plan with { Smoothed = Smoothed(sample, readers, weights, recipe) };
     }
 
@@ -54,7 +59,7 @@ internal static class Planner
     {
         float? alpha = recipe.SmoothQuant == "auto" ? null : float.Parse(recipe.SmoothQuant, CultureInfo.InvariantCulture);
         InputWeights[] inputs = [.. readers.Select(r => InputWeights.Of(r, weights[r.Weight]))];
-        var factors = Smoothing.Factors(sample, inputs, alpha);
+        var factors = Smoothing.Factors(sample, inputs, recipe.Weights switch { "int4" => 7, "int2" => 1, _ => 127 }, alpha);
         // What is subtracted must come back through a bias, which padding with zeros would miss.
         var centres = readers.All(r => !r.Pads) && recipe.BiasCorrection ? sample.Centres() : null;
         if (factors is null && centres is null)

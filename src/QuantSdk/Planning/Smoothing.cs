@@ -16,9 +16,10 @@ internal static class Smoothing
 
     private const float Widest = 1e4f;
 
+    /// <param name="weightLevels">Positive codes of a weight: 127 for int8, 7 for int4.</param>
     /// <param name="alpha">One α for all, or null to search.</param>
     /// <returns>The factors f, whose geometric mean is 1, or null where doing nothing is best.</returns>
-    public static float[]? Factors(ChannelSample sample, IReadOnlyList<InputWeights> readers, float? alpha)
+    public static float[]? Factors(ChannelSample sample, IReadOnlyList<InputWeights> readers, int weightLevels, float? alpha)
     {
         if (sample.Count == 0 || sample.Channels < 2)
             return null;
@@ -78,7 +79,7 @@ internal static class Smoothing
                         delta = Math.Max(delta, reader.Largest[o * reader.InputsPerGroup + c] * f[first + c]);
                         signal += meanSquare[first + c] / ((double)f[first + c] * f[first + c]);
                     }
-                    weights += delta / 127 * (delta / 127) * signal * reader.Taps;
+                    weights += delta / weightLevels * (delta / weightLevels) * signal * reader.Taps;
                 }
             }
             return step * step * activations + weights;

@@ -16,13 +16,14 @@ internal static class SensitivityCheck
     private const double Worst = 1e20;
 
     /// <param name="model">The simplified model that <paramref name="plan"/> is about.</param>
+    /// <param name="rounded">Weights that were rounded for the least error, where some were.</param>
     /// <param name="reference">The float model, open: it makes the inputs of a diffusion loop.</param>
     /// <param name="heldOut">Rows that were not calibrated on.</param>
     /// <param name="scratch">A folder for the model with its switches.</param>
-    public static Sensitivity Measure(OnnxModel model, Plan plan, ModelSession reference, CalibrationSource heldOut, string scratch, int threads, Action<int, int>? progress, CancellationToken cancellation)
+    public static Sensitivity Measure(OnnxModel model, Plan plan, RoundedWeights? rounded, ModelSession reference, CalibrationSource heldOut, string scratch, int threads, Action<int, int>? progress, CancellationToken cancellation)
     {
         var groups = LayerGroups.Of(plan.Layers);
-        var switched = SwitchedLowering.Lower(model, plan, groups);
+        var switched = SwitchedLowering.Lower(model, plan, groups, rounded);
         var path = Path.Combine(scratch, "switched.onnx");
         OnnxFile.Save(switched.Proto, path, path + ".data");
         var batches = Batches(reference, heldOut, cancellation);

@@ -20,10 +20,10 @@ internal static class CpuLowering
         layer.Weight.Format == "nf4" ? Nf4MatMul.Refusal(layer.Op)
         : layer.Op == "ConvTranspose" ? "ONNX Runtime has no int8 ConvTranspose on the CPU" : null;
 
-    public static ModelProto Lower(OnnxModel model, Plan plan)
+    public static ModelProto Lower(OnnxModel model, Plan plan, RoundedWeights? rounded)
     {
         var fused = FloatFusions.BeforeQuantising(model);
-        var writer = new QdqWriter(fused.Model, plan.Samples);
+        var writer = new QdqWriter(fused.Model, plan.Samples, rounded, negativeScales: true);
         var layers = plan.Layers.Where(l => Refusal(l) is null).ToArray();
         var bound = BoundByOthers(model, layers);
         var read = layers.Where(l => l.Output is not null && l.Activation.Format != "float").Select(l => l.Activation).DistinctBy(a => a.Tensor).ToDictionary(a => a.Tensor, StringComparer.Ordinal);
@@ -34,13 +34,13 @@ internal static class CpuLowering
         {
             if (layer.Weight.Format == "nf4")
             {
-                Nf4Product(writer, layer);
+                writer.Nf4Product(layer);
                 continue;
             }
             var node = writer.Nodes[layer.Node];
             var (activation, grid, factors, centres) = Activation(writer, layer, bound.Contains(layer.Activation.Tensor));
             node.Input[0] = activation;
-            var output = layer.Output is null ? null : outputs[layer.Output.Tensor];
+            var output = layer.Output is null ? null : outputs.GetValueOrDefault(layer.Output.Tensor);
             var weight = writer.Weight(layer, factors, centres, output?.Divisors);
             node.Input[1] = weight.Name;
             Bias(writer, layer, node, weight, grid, output, centres is not null);
@@ -48,18 +48,11 @@ internal static class CpuLowering
         return FloatFusions.AfterQuantising(writer.Finish(), fused.Shapes);
     }
 
-    private static void Nf4Product(QdqWriter writer, LayerPlan layer)
-    {
-        var node = writer.Nodes[layer.Node];
-        var weight = writer.Initializer(layer.Weight.Tensor);
-        var values = weight.ToFloats();
-        FormatWriter.CheckFinite(weight.Name, values, writer.Path);
-        writer.Replace(node, Nf4MatMul.Write(node.Input[0], layer.Node, values, weight.Dims, layer.Weight.Axis, layer.Bias, layer.Weight.BlockSize));
-    }
-
     private static (string Name, Int8Grid Grid, float[]? Factors, float[]? Centres) Activation(QdqWriter writer, LayerPlan layer, bool bound)
     {
         var tensor = layer.Activation;
+        if (tensor.Format == "float")
+            return (tensor.Tensor, default, null, null);
         if (tensor.Smoothed is not { } smoothed || (bound && layer.Output is not null))
             return (writer.Activation(tensor.Tensor, Grid(tensor)), Grid(tensor), null, null);
         if (layer.Output is null && smoothed.Centres is not null && writer.CanAbsorb(tensor.Tensor, centred: true))
@@ -155,7 +148,7 @@ internal static class CpuLowering
         if (own is null && !corrected && output is null)
             return;
         var values = correction.Select((c, o) => (c + (own?[o] ?? 0)) / (output?.Divisors[o] ?? 1) + (output?.Shifts[o] ?? 0)).ToArray();
-        var name = layer.Op == "Gemm" ? writer.Int32Bias(layer.Node, values, grid.Scale, weight.Scales) : writer.Vector(layer.Node + "_bias", values);
+        var name = layer.Op == "Gemm" && layer.Activation.Format != "float" ? writer.Int32Bias(layer.Node, values, grid.Scale, weight.Scales) : writer.Vector(layer.Node + "_bias", values);
         if (node.Input.Count > 2)
             node.Input[2] = name;
         else

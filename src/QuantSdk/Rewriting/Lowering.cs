@@ -7,65 +7,40 @@ namespace QuantSdk.Rewriting;
 /// <summary>A plan written into a graph in the form that one target executes fast.</summary>
 internal static class Lowering
 {
-    public static ModelProto Lower(OnnxModel model, Plan plan, string target) => target switch
+    public static ModelProto Lower(OnnxModel model, Plan plan, string target, RoundedWeights? rounded = null) => target switch
     {
-        "cpu" => CpuLowering.Lower(model, plan),
-        "tensorrt" => TensorRtLowering.Lower(model, plan),
-        "sim" => SimLowering.Lower(model, plan),
+        "cpu" => CpuLowering.Lower(model, plan, rounded),
+        "tensorrt" => TensorRtLowering.Lower(model, plan, rounded),
+        "sim" => SimLowering.Lower(model, plan, rounded),
         _ => throw new ArgumentOutOfRangeException(nameof(target), target, "cpu, tensorrt or sim"),
     };
 
     /// <summary>Q/DQ on the activation and DQ on the weight of every layer, nothing on outputs; smoothing and corrections by nodes of their own.</summary>
     /// <param name="target">tensorrt (symmetric grids, centred) or sim.</param>
-    internal static ModelProto InputsOnly(OnnxModel model, Plan plan, string target)
+    internal static ModelProto InputsOnly(OnnxModel model, Plan plan, string target, RoundedWeights? rounded)
     {
-        var writer = new QdqWriter(model, plan.Samples);
+        var writer = new QdqWriter(model, plan.Samples, rounded, negativeScales: target != "tensorrt");
         var symmetric = target == "tensorrt";
         foreach (var layer in plan.Layers)
         {
             var node = writer.Nodes[layer.Node];
             var tensor = layer.Activation;
             var smoothed = tensor.Smoothed;
+            var centres = symmetric ? smoothed?.Centres : null;
             node.Input[0] = tensor.Format switch
             {
-                "float" => node.Input[0],
-                not "int8" => Activation(writer, layer, target),
+                not "int8" => writer.Activation(layer, target),
                 _ when smoothed is null => writer.Activation(tensor.Tensor, symmetric ? Int8Grid.Symmetric(tensor.Amax) : Int8Grid.Asymmetric(tensor.Low, tensor.High)),
-                _ => writer.Smoothed(tensor.Tensor, symmetric ? Int8Grid.Symmetric(smoothed.Amax) : Int8Grid.Asymmetric(smoothed.Low, smoothed.High), smoothed.Factors, symmetric ? smoothed.Centres : null, layer.Output is null),
+                _ => writer.Smoothed(tensor.Tensor, symmetric ? Int8Grid.Symmetric(smoothed.Amax) : Int8Grid.Asymmetric(smoothed.Low, smoothed.High), smoothed.Factors, centres, layer.Output is null),
             };
-            if (layer.Weight.Format == "float")
-                continue;
-            if (layer.Weight.Format is not ("int8" or "int4" or "int2"))
-            {
-                node.Input[1] = Weight(writer, layer.Weight, target);
-                continue;
-            }
-            var weight = writer.Weight(layer, smoothed?.Factors, symmetric ? smoothed?.Centres : null, null);
+            var weight = layer.Weight.Format is "int8" or "int4" or "int2"
+                ? writer.Weight(layer, smoothed?.Factors, centres, (float[]?)null)
+                : writer.Weight(layer, smoothed?.Factors, centres, target);
             node.Input[1] = weight.Name;
             Correct(writer, layer, node, weight, symmetric);
         }
         return writer.Finish();
     }
-
-    private static string Activation(QdqWriter writer, LayerPlan layer, string target)
-    {
-        writer.Require(FormatWriter.Opset(layer.Activation.Format, target), layer.Activation.Format);
-        var reduction = Reduction(layer, writer.Initializer(layer.Weight.Tensor));
-        return writer.Insert(layer.Activation.Tensor, $"{layer.Activation.Format} {layer.Activation.Amax:r}", () => FormatWriter.Activation(target, layer.Activation, reduction));
-    }
-
-    private static string Weight(QdqWriter writer, WeightPlan weight, string target)
-    {
-        writer.Require(FormatWriter.Opset(weight.Format, target), weight.Format);
-        return writer.Insert(weight.Tensor, $"{weight.Format} {weight.Axis} {weight.BlockSize}", () =>
-        {
-            var tensor = writer.Initializer(weight.Tensor);
-            return FormatWriter.Weight(target, weight.Format, weight.Tensor, FormatWriter.Encode(weight, tensor.ToFloats(), tensor.Dims, writer.Path));
-        });
-    }
-
-    /// <summary>Length of the axis that a linear layer sums over: the last of its activation. A convolution's is not, and it has no blocks there.</summary>
-    private static long Reduction(LayerPlan layer, TensorProto weight) => weight.Dims[layer.Weight.Axis == weight.Dims.Count - 1 ? ^2 : ^1];
 
     private static void Correct(QdqWriter writer, LayerPlan layer, NodeProto node, EncodedLayer weight, bool centred)
     {

@@ -16,14 +16,18 @@ internal sealed partial class QdqWriter
     private readonly List<NodeProto> _first = [];
     private readonly List<TensorProto> _initializers = [];
     private readonly Dictionary<(string, Int8Grid, object?), string> _activations = [];
-    private readonly Dictionary<(string, int, object?, object?, bool), EncodedLayer> _weights = [];
+    private readonly Dictionary<(string, int, object?, object?, bool, object?), EncodedLayer> _weights = [];
+    private readonly RoundedWeights _rounded;
+    private readonly bool _negativeScales;
     private readonly HashSet<string> _names = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _constants = new(StringComparer.Ordinal);
 
     /// <param name="samples">The inputs that are the sample.</param>
-    public QdqWriter(OnnxModel model, IReadOnlyList<string> samples)
+    /// <param name="rounded">Codes that are decided already.</param>
+    /// <param name="negativeScales">False where the target wants positive scales.</param>
+    public QdqWriter(OnnxModel model, IReadOnlyList<string> samples, RoundedWeights? rounded, bool negativeScales)
     {
-        (Path, _opset) = (model.Path, model.Opset);
+        (_rounded, _negativeScales) = (rounded ?? RoundedWeights.None, negativeScales);
         Model = model.Proto.Clone();
         _view = new GraphView(Model.Graph);
         _dependent = _view.DependentOn(samples);
@@ -127,19 +131,35 @@ internal sealed partial class QdqWriter
     /// <param name="divisors">What output channels are divided by; null: nothing.</param>
     public EncodedLayer Weight(LayerPlan layer, float[]? factors, float[]? centres, float[]? divisors)
     {
-        var key = (layer.Weight.Tensor, layer.Weight.Axis, (object?)factors, (object?)divisors, centres is not null);
+        var key = (layer.Weight.Tensor, layer.Weight.Axis, (object?)factors, (object?)divisors, centres is not null, (object?)_rounded.Layers.GetValueOrDefault(layer.Node));
         if (_weights.TryGetValue(key, out var done))
             return done;
         var tensor = _view.Initializer(layer.Weight.Tensor)!;
         var shape = WeightShape.Of(layer.Op, layer.Weight.Axis, tensor.Dims, layer.Groups);
-        var encoded = EncodedLayer.Encode(tensor, shape, layer.Weight, factors, layer.Activation.Means, centres);
+        var encoded = EncodedLayer.Encode(tensor, shape, layer.Weight, factors, layer.Activation.Means, centres, _rounded.Layers.GetValueOrDefault(layer.Node), _negativeScales);
         var scales = divisors is null ? encoded.Scales : [.. encoded.Scales.Zip(divisors, (s, d) => Math.Max(s / d, Int8Weights.LeastScale))];
         var stem = Unique(layer.Weight.Tensor, "_q");
+        if (encoded.Grid is { } grid)
+            return _weights[key] = encoded with { Name = Integers(stem, tensor, encoded.Codes, grid) };
         _initializers.Add(Tensors.Create(stem + "_q", encoded.Codes, [.. tensor.Dims]));
         _initializers.Add(Tensors.Vector(stem + "_scale", scales));
         var zeros = Constant($"zero_s8_{scales.Length}", name => Tensors.Vector(name, new sbyte[scales.Length]));
         _first.Add(Onnx.Nodes.Create("DequantizeLinear", "", [stem + "_q", stem + "_scale", zeros], [stem + "_dq"]).With("axis", (long)layer.Weight.Axis));
         return _weights[key] = encoded with { Name = stem + "_dq", Scales = scales };
+    }
+
+    /// <summary>Codes of few bits with their scales, in blocks or by channel.</summary>
+    private string Integers(string stem, TensorProto weight, sbyte[] codes, IntGrid grid)
+    {
+        var type = grid.Format.Bits switch { 2 => TensorProto.Types.DataType.Int2, 4 => TensorProto.Types.DataType.Int4, _ => TensorProto.Types.DataType.Int8 };
+        var geometry = grid.Geometry;
+        _initializers.Add(Tensors.Raw(stem + "_q", type, IntPacking.Pack(codes, grid.Format.Bits), [.. weight.Dims]));
+        _initializers.Add(Tensors.Create(stem + "_scale", grid.Scales, geometry.ScaleDims));
+        var zeros = grid.ZeroPoints ?? new sbyte[grid.Scales.Length];
+        _initializers.Add(Tensors.Raw(stem + "_zeros", type, IntPacking.Pack(zeros, grid.Format.Bits), geometry.ScaleDims));
+        var node = Onnx.Nodes.Create("DequantizeLinear", "", [stem + "_q", stem + "_scale", stem + "_zeros"], [stem + "_dq"]).With("axis", (long)geometry.Axis);
+        _first.Add(geometry.BlockSize > 0 ? node.With("block_size", (long)geometry.BlockSize) : node);
+        return stem + "_dq";
     }
 
     /// <summary>The values of a constant.</summary>

@@ -15,7 +15,8 @@ internal sealed record SwitchedModel(ModelProto Proto, string Switches);
 /// </summary>
 internal static class SwitchedLowering
 {
-    public static SwitchedModel Lower(OnnxModel model, Plan plan, IReadOnlyList<IReadOnlyList<LayerPlan>> groups)
+    /// <param name="rounded">Weights that were rounded for the least error, where some were.</param>
+    public static SwitchedModel Lower(OnnxModel model, Plan plan, IReadOnlyList<IReadOnlyList<LayerPlan>> groups, RoundedWeights? rounded)
     {
         var proto = model.Proto.Clone();
         var view = new GraphView(proto.Graph);
@@ -35,7 +36,7 @@ internal static class SwitchedLowering
                 NodeProto[] region = nodes[layer.Node] is var node && BiasBehind(view, node) is { } add ? [node, add] : [node];
                 foreach (var inner in region)
                     replaced[inner] = null;
-                replaced[region[^1]] = If(on, layer, Quantised(model, plan, layer, view, region, names), Branch(region, [], region[^1].Output[0], names), region[^1].Output[0]);
+                replaced[region[^1]] = If(on, layer, Quantised(model, plan, layer, rounded, view, region, names), Branch(region, [], region[^1].Output[0], names), region[^1].Output[0]);
             }
         }
         NodeProto[] all = [.. switching, .. proto.Graph.Node.Select(n => replaced.TryGetValue(n, out var switched) ? switched : n).OfType<NodeProto>()];
@@ -50,7 +51,7 @@ internal static class SwitchedLowering
         node.Is("MatMul") && view.OnlyConsumer(node.Output[0]) is { } add && add.Is("Add") && add.Input.Any(i => view.Initializer(i) is not null) ? add : null;
 
     /// <summary>A layer on its own, lowered as it would be within the model.</summary>
-    private static GraphProto Quantised(OnnxModel model, Plan plan, LayerPlan layer, GraphView view, NodeProto[] region, UniqueNames names)
+    private static GraphProto Quantised(OnnxModel model, Plan plan, LayerPlan layer, RoundedWeights? rounded, GraphView view, NodeProto[] region, UniqueNames names)
     {
         var alone = new ModelProto { IrVersion = model.Proto.IrVersion, Graph = new GraphProto { Name = layer.Node } };
         alone.OpsetImport.Add(model.Proto.OpsetImport);
@@ -58,7 +59,7 @@ internal static class SwitchedLowering
         alone.Graph.Output.Add(Value(region[^1].Output[0], DataType.Float));
         alone.Graph.Initializer.Add(region.SelectMany(n => n.Input).Distinct(StringComparer.Ordinal).Select(view.Initializer).OfType<TensorProto>());
         alone.Graph.Node.Add(region.Select(n => n.Clone()));
-        var lowered = SimLowering.Lower(model with { Proto = alone }, plan with { Layers = [layer], Kept = [] }).Graph;
+        var lowered = SimLowering.Lower(model with { Proto = alone }, plan with { Layers = [layer], Kept = [] }, rounded).Graph;
         return Branch(lowered.Node, lowered.Initializer, region[^1].Output[0], names);
     }
 

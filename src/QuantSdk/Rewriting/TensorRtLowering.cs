@@ -9,5 +9,5 @@ namespace QuantSdk.Rewriting;
 /// </summary>
 internal static class TensorRtLowering
 {
-    public static ModelProto Lower(OnnxModel model, Plan plan) => Lowering.InputsOnly(model, plan, "tensorrt");
+    public static ModelProto Lower(OnnxModel model, Plan plan, RoundedWeights? rounded) => Lowering.InputsOnly(model, plan, "tensorrt", rounded);
 }

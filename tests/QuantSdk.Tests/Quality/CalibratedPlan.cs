@@ -24,7 +24,7 @@ internal sealed record CalibratedPlan(OnnxModel Model, Plan Plan, ReferenceModel
         return new CalibratedPlan(simplified, Planner.Make(simplified, calibrated.Placement, calibrated.Table, recipe, calibrated.Samples), reference, calibrated.Inputs.HeldOut!);
     }
 
-    public Sensitivity Measure(TempFolder folder) => SensitivityCheck.Measure(Model, Plan, Reference.Session, HeldOut, folder.Path, 2, null, default);
+    public Sensitivity Measure(TempFolder folder) => SensitivityCheck.Measure(Model, Plan, null, Reference.Session, HeldOut, folder.Path, 2, null, default);
 
     public void Dispose() => Reference.Dispose();
 }

@@ -41,17 +41,17 @@ public sealed class SensitivityCheckTests
         using var folder = new TempFolder();
         using var calibrated = Calibrate(model, folder);
         var groups = LayerGroups.Of(calibrated.Plan.Layers);
-        var switched = SwitchedLowering.Lower(calibrated.Model, calibrated.Plan, groups);
+        var switched = SwitchedLowering.Lower(calibrated.Model, calibrated.Plan, groups, null);
         float[] Switched(Predicate<int> on) => Run(switched.Proto, folder, (switched.Switches, ModelTensor.Create(Enumerable.Range(0, groups.Count).Select(g => on(g)).ToArray(), groups.Count)));
         var exact = Run(calibrated.Model.Proto.Clone(), folder, null);
         CollectionAssert.AreEqual(exact, Switched(_ => false));
         for (var g = 0; g < groups.Count; g += 1 + groups.Count / 12)
         {
-            var expected = Run(SimLowering.Lower(calibrated.Model, calibrated.Plan with { Layers = groups[g] }), folder, null);
+            var expected = Run(SimLowering.Lower(calibrated.Model, calibrated.Plan with { Layers = groups[g] }, null), folder, null);
             CollectionAssert.AreEqual(expected, Switched(i => i == g), groups[g][0].Node);
             CollectionAssert.AreNotEqual(exact, expected);
         }
-        CollectionAssert.AreEqual(Run(SimLowering.Lower(calibrated.Model, calibrated.Plan), folder, null), Switched(_ => true));
+        CollectionAssert.AreEqual(Run(SimLowering.Lower(calibrated.Model, calibrated.Plan, null), folder, null), Switched(_ => true));
     }
 
     [TestMethod]
