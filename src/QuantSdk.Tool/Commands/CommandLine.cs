@@ -27,6 +27,7 @@ internal static class CommandLine
             new QuantizeCommand(),
             new BuildCommand(),
             new ExportCommand(),
+            new SensitivityCommand(),
             new CompareCommand(),
             new ReportCommand(),
             new TuneCommand(),

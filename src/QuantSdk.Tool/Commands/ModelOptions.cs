@@ -87,7 +87,7 @@ internal sealed class ModelOptions
         return name switch
         {
             "Name" => ("Name of the engine; the model's file name by default.", "NAME"),
-            "Precision" => ($"int8, or none to ship the model in float. Default: {defaults.Precision}.", "PRECISION"),
+            "Precision" => ($"{string.Join(", ", Formats.OfPrecision)}; none ships the model in float, auto chooses for each layer by --min-sqnr or --max-size. Default: {defaults.Precision}.", "PRECISION"),
             "Weights" => ($"Format of the weights: {string.Join(", ", Formats.OfWeights)}. Default: by precision.", "FORMAT"),
             "Activations" => ($"Format of what they are multiplied with: {string.Join(", ", Formats.OfActivations)}. Default: by precision.", "FORMAT"),
             "BlockSize" => ("Weights of a linear layer that share a scale; 0: all of an output channel. Default: by format.", "N"),
@@ -99,7 +99,7 @@ internal sealed class ModelOptions
             "Level" => ($"1 convolutions, 2 + feed-forward, 2.5 + Q, K, V, 3 + every linear layer, 4 + attention products. Default: {defaults.Level}.", "LEVEL"),
             "OptimizeFor" => ($"speed: layers that do not pay stay in float; size: they do not. Default: {defaults.OptimizeFor}.", "GOAL"),
             "Costs" => ("A NAME.costs.json measured on the machine that will run the engine.", "FILE"),
-            "MaxSize" => ("Fail above this size of the engine, in megabytes.", "X"),
+            "MaxSize" => ("Fail above this size of the engine, in megabytes; what --precision auto aims at.", "X"),
             "CalibrationData" => (".npz, .npy or .safetensors files; keys are input names (negative.NAME: the unconditional rows), axis 0 counts rows. `random` tries without data; a .cache of TensorRT gives ranges in place of data.", "FILE"),
             "ValidationData" => ("Files with rows to judge on; by default a tenth of the calibration data is held out.", "FILE"),
             "Scheduler" => ("A diffusers scheduler_config.json: calibrates by sampling, every step observed.", "FILE"),
@@ -121,7 +121,7 @@ internal sealed class ModelOptions
             "Targets" => ("cpu, tensorrt-onnx. Default: cpu.", "TARGET"),
             "Portable" => ("false leaves out the portable graph.", "true|false"),
             "Prepacked" => ("false leaves out the graph with weights packed for this CPU.", "true|false"),
-            "MinSqnr" => ("Fail below this signal to noise ratio, in dB.", "X"),
+            "MinSqnr" => ("Fail below this signal to noise ratio, in dB; what --precision auto aims at.", "X"),
             "MinCosine" => ("Fail below this cosine.", "X"),
             _ => throw new InvalidOperationException($"the option of the metadata '{name}' has no description"),
         };

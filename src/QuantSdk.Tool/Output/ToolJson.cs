@@ -14,6 +14,7 @@ namespace QuantSdk.Tool.Output;
 [JsonSerializable(typeof(EngineResult))]
 [JsonSerializable(typeof(ExportResult))]
 [JsonSerializable(typeof(CompareResult))]
+[JsonSerializable(typeof(SensitivityResult))]
 [JsonSerializable(typeof(BuildReport))]
 internal sealed partial class ToolJson : JsonSerializerContext
 {

@@ -53,6 +53,13 @@ internal sealed partial class EngineFolder : IDisposable
         return path;
     }
 
+    /// <summary>Deletes what was written, for another engine to be built in its place.</summary>
+    public void Clear()
+    {
+        Directory.Delete(Staging, recursive: true);
+        Directory.CreateDirectory(Staging);
+    }
+
     /// <summary>The files written for a target, with sizes and hashes, in ordinal order.</summary>
     public IReadOnlyList<EngineFile> Files(string target)
     {

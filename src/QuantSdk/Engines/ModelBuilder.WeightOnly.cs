@@ -43,7 +43,7 @@ internal sealed partial class ModelBuilder
         };
         if (hasData)
             manifest = manifest with { Quality = Phase("Verify", () => VerifyWeightOnly(recipe, model, manifest, folder)) };
-        Gates.Check(recipe, manifest.Quality, _request.Model);
+        Gates.Check(recipe, manifest.Quality, EngineBytes(variants), _request.Model);
         ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
         _cancellation.ThrowIfCancellationRequested();
         var report = new BuildReport(

@@ -62,30 +62,43 @@ internal sealed partial class ModelBuilder
         var rounded = plan is not null && RoundingStage.Applies(plan) && inputs?.Calibration is { } source
             ? Phase("Quantize", () => RoundingStage.Run(model, plan, source, calibration!.Rows, folder.Scratch, _request.Threads, !recipe.Targets.Contains("tensorrt-onnx"), (done, total) => _log.Progress("Quantize", done, total), _cancellation))
             : null;
-        Phase("Quantize", () => Lower(recipe, model, plan, rounded, folder));
-        var (variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder));
-        var manifest = new Manifest
+        var choice = recipe.Precision == "auto" ? Phase("Quantize", () => ChooseFormats(recipe, model, plan!, rounded, reference, inputs!.HeldOut, folder)) : null;
+        Manifest manifest;
+        FusedLayers? fused;
+        for (var round = 1; ; round++)
         {
-            Name = recipe.Name,
-            ToolVersion = typeof(ModelBuilder).Assembly.GetName().Version!.ToString(3),
-            Precision = recipe.Precision,
-            RecipeHash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(QuantSdkJson.Write(recipe)))),
-            FloatBytes = original.FileBytes,
-            Inputs = [.. reference.Inputs.Select(p => p.Info)],
-            Outputs = [.. reference.Outputs.Select(p => p.Info)],
-            Roles = roles,
-            Variants = variants,
-        };
-        if (inputs?.HeldOut is { } heldOut)
-        {
-            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, heldOut, folder, model, plan)) };
-            Gates.Check(recipe, manifest.Quality, _request.Model);
+            plan = choice?.Plan ?? plan;
+            Phase("Quantize", () => Lower(recipe, model, plan, rounded, folder));
+            (var variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder));
+            manifest = new Manifest
+            {
+                Name = recipe.Name,
+                ToolVersion = typeof(ModelBuilder).Assembly.GetName().Version!.ToString(3),
+                Precision = recipe.Precision,
+                RecipeHash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(QuantSdkJson.Write(recipe)))),
+                FloatBytes = original.FileBytes,
+                Inputs = [.. reference.Inputs.Select(p => p.Info)],
+                Outputs = [.. reference.Outputs.Select(p => p.Info)],
+                Roles = roles,
+                Variants = variants,
+            };
+            if (inputs?.HeldOut is { } heldOut)
+            {
+                var unmeasured = manifest;
+                manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, unmeasured, reference, heldOut, folder, model, plan)) };
+            }
+            if (Reconsider(choice, round, manifest.Quality, EngineBytes(variants), folder) is not { } next)
+                break;
+            choice = next;
         }
+        if (plan is not null && fused is not null)
+            WarnOfFloat(recipe, plan, fused);
+        Gates.Check(recipe, manifest.Quality, EngineBytes(manifest.Variants), _request.Model);
         ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
         _cancellation.ThrowIfCancellationRequested();
         var report = new BuildReport(
-            1, recipe.Name, Path.GetFileName(_request.Model), recipe, original.FileBytes, EngineBytes(variants), Directory.GetFiles(folder.Staging, "*", SearchOption.AllDirectories).Sum(f => new FileInfo(f).Length),
-            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds, costs);
+            1, recipe.Name, Path.GetFileName(_request.Model), recipe, original.FileBytes, EngineBytes(manifest.Variants), Directory.GetFiles(folder.Staging, "*", SearchOption.AllDirectories).Sum(f => new FileInfo(f).Length),
+            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds, costs, choice?.Sensitivity);
         WriteReport(report, plan, calibration);
         folder.Commit();
         return new BuildResult(Summary(recipe, original.FileBytes, report), report, manifest, plan, [.. _discovered]);
@@ -131,7 +144,7 @@ internal sealed partial class ModelBuilder
             var optimised = Path.Combine(recipe.Prepacked ? Path.GetDirectoryName(portable)! : folder.Scratch, "model.optimised.onnx");
             OrtEngine.Optimise(portable, optimised, _request.Threads, prepack);
             if (plan is not null)
-                fused = CheckFused(recipe, plan, optimised);
+                fused = FusedLayers.Count(OnnxFile.Load(optimised), plan);
             if (!recipe.Portable)
             {
                 File.Delete(portable);
@@ -144,13 +157,11 @@ internal sealed partial class ModelBuilder
         return (variants, fused);
     }
 
-    private FusedLayers CheckFused(Recipe recipe, Plan plan, string optimised)
+    private void WarnOfFloat(Recipe recipe, Plan plan, FusedLayers fused)
     {
-        var fused = FusedLayers.Count(OnnxFile.Load(optimised), plan);
         var surprising = fused.Float.Where(n => plan.Layers.First(l => l.Node == n) is var layer && CpuLowering.Refusal(layer) is null).ToArray();
         if (surprising.Length > 0)
             _log.Warning("QSDK4002", $"{recipe.Name}: {surprising.Length} of {plan.Layers.Count} layers were meant to run in int8 and stayed in float: {string.Join(", ", surprising.Take(5))}{(surprising.Length > 5 ? ", …" : "")}. They are right but not faster; List them in ExcludeModules to save the rounding.", _request.Model);
-        return fused;
     }
 
     private IReadOnlyList<OutputQuality> Verify(Recipe recipe, Manifest manifest, ModelSession reference, CalibrationSource heldOut, EngineFolder folder, OnnxModel? model = null, Plan? plan = null)

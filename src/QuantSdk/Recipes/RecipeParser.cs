@@ -66,7 +66,8 @@ internal static class RecipeParser
             ConcatSplit = Flag("ConcatSplit", defaults.ConcatSplit),
             BiasCorrection = Flag("BiasCorrection", defaults.BiasCorrection),
             Level = double.Parse(OneOf("Level", "3", ["1", "2", "2.5", "3", "4"]), CultureInfo.InvariantCulture),
-            OptimizeFor = OneOf("OptimizeFor", defaults.OptimizeFor, ["speed", "size"]),
+            // Who asks for a size does not want layers left out for speed.
+            OptimizeFor = OneOf("OptimizeFor", precision == "auto" && values.ContainsKey("MaxSize") ? "size" : defaults.OptimizeFor, ["speed", "size"]),
             Costs = values.GetValueOrDefault("Costs"),
             ExcludeModules = List("ExcludeModules"),
             Only = List("Only"),
@@ -77,6 +78,10 @@ internal static class RecipeParser
             MinCosine = values.ContainsKey("MinCosine") ? Number("MinCosine", 0, -1, 1) : null,
             MaxSize = values.ContainsKey("MaxSize") ? Number("MaxSize", 0, 0, 1e9) : null,
         };
+        if (precision == "auto" && recipe.MinSqnr is null && recipe.MaxSize is null)
+            throw new QuantSdkException("QSDK1020", $"{name}: Precision=auto needs to know what to aim at. Give MinSqnr (decibels that the engine must reach), MaxSize (megabytes that it may have), or both.");
+        if (precision == "auto" && (recipe.Weights == "float" || recipe.Activations == "float"))
+            throw new QuantSdkException("QSDK1020", $"{name}: Precision=auto chooses between float and {weights}/{activations} layer by layer; Weights={recipe.Weights} with Activations={recipe.Activations} leaves it nothing to choose. Remove them, or choose another Precision.");
         if (!recipe.Portable && !recipe.Prepacked)
             throw new QuantSdkException("QSDK1020", $"{name}: Portable=false and Prepacked=false leave nothing to ship. Drop one of them.");
         if (recipe.Level >= 4 && recipe.Activations is not ("fp8" or "mxfp8" or "nvfp4"))
