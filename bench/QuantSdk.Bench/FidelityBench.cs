@@ -2,6 +2,7 @@ using System.Globalization;
 using QuantSdk.Calibration;
 using QuantSdk.Engines;
 using QuantSdk.Onnx;
+using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Planning;
 using QuantSdk.Quality;
 using QuantSdk.Recipes;
@@ -91,7 +92,7 @@ internal static class FidelityBench
                 _metric = scored ? EndMetric.Of(protocol, _reference) : null;
                 try
                 {
-                    var model = Simplification.Simplify(OnnxFile.Load(protocol.Path));
+                    var model = Simplification.Simplify(Intake.Prepare(OnnxFile.Load(protocol.Path), protocol.Recipe));
                     var placement = Quantisation.Placed(model, protocol.Recipe);
                     _layers = placement.Layers.Select(l => l.Node.Name).ToHashSet(StringComparer.Ordinal);
                     _last = placement.Kept.FirstOrDefault(k => k is { BuiltIn: true, Reason: "writes the output" })?.Node;
