@@ -176,11 +176,6 @@ internal static class FidelityBench
             try
             {
                 var quantisation = Quantisation.Of(protocol with { Recipe = recipe }, _scratch.Path, everyLayer: everyLayer);
-                if (quantisation.Plan.Layers.FirstOrDefault(l => l.Weight.Format != recipe.Weights || l.Activation.Format != recipe.Activations) is not null)
-                {
-                    report.Row(what, "not built yet");
-                    return;
-                }
                 using var session = open(quantisation);
                 var db = Judge(what, session, figure, metric: figure is not null && metric);
                 if (everyLayer)

@@ -56,7 +56,7 @@ internal static class OrtEngine
             File.Create(data).Dispose();
         try
         {
-            DropEmptyPrepacked(optimised);
+            Repair(optimised);
             // ONNX Runtime does not look whether its last bytes were written; the loader compares sizes.
             OnnxFile.Load(optimised);
         }
@@ -70,23 +70,44 @@ internal static class OrtEngine
         graph.Node.SelectMany(n => n.Bodies()).SelectMany(OnnxFile.AllTensors).Any(t => t.RawData.Length >= ExternalThreshold);
 
     /// <summary>
-    /// ONNX Runtime writes packed weights of no bytes (as depthwise int8 convolutions have among theirs) and on loading takes a length of 0 for
-    /// the whole file, which then ends too early. Without their entry it packs these few weights while it loads.
+    /// Two things that ONNX Runtime 1.29 writes and cannot read again. Packed weights of no bytes (depthwise int8 convolutions have such among
+    /// theirs): it takes a length of 0 for the whole file; without their entry it packs these few weights while it loads. And initializers
+    /// inside the bodies of control flow, twice: first as they were, then as they are now.
     /// </summary>
-    private static void DropEmptyPrepacked(string optimised)
+    private static void Repair(string optimised)
     {
         var model = ModelProto.Parser.ParseFrom(File.ReadAllBytes(optimised));
-        var found = false;
+        var repaired = false;
         foreach (var tensor in OnnxFile.AllTensors(model.Graph))
         {
             // KEY|OFFSET;LENGTH;HASH|OFFSET;LENGTH;HASH…
             foreach (var entry in tensor.ExternalData.Where(e => e.Key.StartsWith("prepacked", StringComparison.Ordinal) && e.Value.Split('|')[1..].Any(b => b.Split(';') is [_, "0", ..])).ToArray())
-                found |= tensor.ExternalData.Remove(entry);
+                repaired |= tensor.ExternalData.Remove(entry);
         }
-        if (!found)
+        foreach (var body in Bodies(model.Graph))
+        {
+            var last = body.Initializer.Reverse().DistinctBy(t => t.Name, StringComparer.Ordinal).Reverse().ToArray();
+            if (last.Length == body.Initializer.Count)
+                continue;
+            body.Initializer.Clear();
+            body.Initializer.Add(last);
+            repaired = true;
+        }
+        if (!repaired)
             return;
         using var stream = new FileStream(optimised, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 16);
         model.WriteTo(stream);
+    }
+
+    /// <summary>The bodies of control flow, at any depth.</summary>
+    private static IEnumerable<GraphProto> Bodies(GraphProto graph)
+    {
+        foreach (var body in graph.Node.SelectMany(n => n.Attribute).SelectMany(a => a.G is null ? a.Graphs : a.Graphs.Prepend(a.G)))
+        {
+            yield return body;
+            foreach (var inner in Bodies(body))
+                yield return inner;
+        }
     }
 
     private static QuantSdkException CannotWrite(string optimised, Exception inner) =>

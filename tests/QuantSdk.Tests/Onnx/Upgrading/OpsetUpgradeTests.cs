@@ -332,7 +332,6 @@ public sealed class OpsetUpgradeTests
         Assert.AreEqual(21, Needed("int8", "float", 64));
         Assert.AreEqual(19, Needed("fp8", "fp8"));
         Assert.AreEqual(21, Needed("int4", "fp8"));
-        Assert.AreEqual(21, Needed("mxfp8", "mxfp8"));
         Assert.AreEqual(23, Needed("nvfp4", "nvfp4"));
         Assert.AreEqual(25, Needed("int2", "float"));
         Assert.AreEqual(7, Needed("float", "float", precision: "none"));
