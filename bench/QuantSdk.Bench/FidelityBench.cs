@@ -2,6 +2,7 @@ using System.Globalization;
 using QuantSdk.Calibration;
 using QuantSdk.Engines;
 using QuantSdk.Onnx;
+using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Planning;
 using QuantSdk.Quality;
 using QuantSdk.Recipes;
@@ -91,7 +92,7 @@ internal static class FidelityBench
                 _metric = scored ? EndMetric.Of(protocol, _reference) : null;
                 try
                 {
-                    var model = Simplification.Simplify(OnnxFile.Load(protocol.Path));
+                    var model = Simplification.Simplify(Intake.Prepare(OnnxFile.Load(protocol.Path), protocol.Recipe));
                     var placement = Quantisation.Placed(model, protocol.Recipe);
                     _layers = placement.Layers.Select(l => l.Node.Name).ToHashSet(StringComparer.Ordinal);
                     _last = placement.Kept.FirstOrDefault(k => k is { BuiltIn: true, Reason: "writes the output" })?.Node;
@@ -175,11 +176,6 @@ internal static class FidelityBench
             try
             {
                 var quantisation = Quantisation.Of(protocol with { Recipe = recipe }, _scratch.Path, everyLayer: everyLayer);
-                if (quantisation.Plan.Layers.FirstOrDefault(l => l.Weight.Format != recipe.Weights || l.Activation.Format != recipe.Activations) is not null)
-                {
-                    report.Row(what, "not built yet");
-                    return;
-                }
                 using var session = open(quantisation);
                 var db = Judge(what, session, figure, metric: figure is not null && metric);
                 if (everyLayer)

@@ -39,7 +39,7 @@ internal sealed class QuantizeCommand : StageCommand<QuantizeResult>
             """, ToolJson.Readable.QuantizeResult)
     {
         _target.AcceptOnlyFromAmong(Targets);
-        _options = new ModelOptions(this, "MODEL", [.. ModelOptions.CalibrationNames, "Precision", "Weights", "Activations", "BlockSize", "WeightZeroPoint", "Rounding"]);
+        _options = new ModelOptions(this, "MODEL", [.. ModelOptions.CalibrationNames, "Precision", "Weights", "Activations", "BlockSize", "WeightZeroPoint", "Rounding", "OptimizeFor", "Costs"]);
         Add(_target);
         Add(_calibration);
         Add(_output);

@@ -21,12 +21,14 @@ internal static class OrtEngine
     /// <exception cref="QuantSdkException">QSDK4001 where ONNX Runtime refuses the graph, QSDK1004 where it cannot write.</exception>
     public static void Optimise(string model, string optimised, int threads, bool prepack = true)
     {
+        // Initializers of bodies come out twice, or not at all, where ONNX Runtime moves them to a file.
+        var inline = HasWeightsInBodies(OnnxFile.Load(model).Graph);
         var settings = new SessionSettings
         {
             Threads = threads,
             DisabledOptimizers = CpuLowering.DisabledOptimizers,
             OptimisedModelPath = optimised,
-            Entries = new Dictionary<string, string>
+            Entries = inline ? new Dictionary<string, string>() : new Dictionary<string, string>
             {
                 ["session.optimized_model_external_initializers_file_name"] = Path.GetFileName(Path.ChangeExtension(optimised, ".data")),
                 ["session.optimized_model_external_initializers_min_size_in_bytes"] = ExternalThreshold.ToString(System.Globalization.CultureInfo.InvariantCulture),
@@ -46,13 +48,15 @@ internal static class OrtEngine
         {
             throw new QuantSdkException("QSDK4001", $"ONNX Runtime {ModelSession.OnnxRuntimeVersion} could not build the engine: {e.Message}", model, inner: e);
         }
+        if (inline)
+            OnnxFile.Save(ModelProto.Parser.ParseFrom(File.ReadAllBytes(optimised)), optimised, Path.ChangeExtension(optimised, ".data"), ExternalThreshold);
         // Nothing large enough to be external: the manifest still lists the file.
         var data = Path.ChangeExtension(optimised, ".data");
         if (!File.Exists(data))
             File.Create(data).Dispose();
         try
         {
-            DropEmptyPrepacked(optimised);
+            Repair(optimised);
             // ONNX Runtime does not look whether its last bytes were written; the loader compares sizes.
             OnnxFile.Load(optimised);
         }
@@ -62,24 +66,48 @@ internal static class OrtEngine
         }
     }
 
+    private static bool HasWeightsInBodies(GraphProto graph) =>
+        graph.Node.SelectMany(n => n.Bodies()).SelectMany(OnnxFile.AllTensors).Any(t => t.RawData.Length >= ExternalThreshold);
+
     /// <summary>
-    /// ONNX Runtime writes packed weights of no bytes (as depthwise int8 convolutions have among theirs) and on loading takes a length of 0 for
-    /// the whole file, which then ends too early. Without their entry it packs these few weights while it loads.
+    /// Two things that ONNX Runtime 1.29 writes and cannot read again. Packed weights of no bytes (depthwise int8 convolutions have such among
+    /// theirs): it takes a length of 0 for the whole file; without their entry it packs these few weights while it loads. And initializers
+    /// inside the bodies of control flow, twice: first as they were, then as they are now.
     /// </summary>
-    private static void DropEmptyPrepacked(string optimised)
+    private static void Repair(string optimised)
     {
         var model = ModelProto.Parser.ParseFrom(File.ReadAllBytes(optimised));
-        var found = false;
+        var repaired = false;
         foreach (var tensor in OnnxFile.AllTensors(model.Graph))
         {
             // KEY|OFFSET;LENGTH;HASH|OFFSET;LENGTH;HASH…
             foreach (var entry in tensor.ExternalData.Where(e => e.Key.StartsWith("prepacked", StringComparison.Ordinal) && e.Value.Split('|')[1..].Any(b => b.Split(';') is [_, "0", ..])).ToArray())
-                found |= tensor.ExternalData.Remove(entry);
+                repaired |= tensor.ExternalData.Remove(entry);
         }
-        if (!found)
+        foreach (var body in Bodies(model.Graph))
+        {
+            var last = body.Initializer.Reverse().DistinctBy(t => t.Name, StringComparer.Ordinal).Reverse().ToArray();
+            if (last.Length == body.Initializer.Count)
+                continue;
+            body.Initializer.Clear();
+            body.Initializer.Add(last);
+            repaired = true;
+        }
+        if (!repaired)
             return;
         using var stream = new FileStream(optimised, FileMode.Create, FileAccess.Write, FileShare.None, 1 << 16);
         model.WriteTo(stream);
+    }
+
+    /// <summary>The bodies of control flow, at any depth.</summary>
+    private static IEnumerable<GraphProto> Bodies(GraphProto graph)
+    {
+        foreach (var body in graph.Node.SelectMany(n => n.Attribute).SelectMany(a => a.G is null ? a.Graphs : a.Graphs.Prepend(a.G)))
+        {
+            yield return body;
+            foreach (var inner in Bodies(body))
+                yield return inner;
+        }
     }
 
     private static QuantSdkException CannotWrite(string optimised, Exception inner) =>

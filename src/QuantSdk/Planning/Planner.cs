@@ -16,13 +16,24 @@ internal static class Planner
             .Select(g => Tensor(calibration[g.Key], [.. g], weights, recipe, samples?.GetValueOrDefault(g.Key))).ToDictionary(t => t.Tensor, StringComparer.Ordinal);
         var layers = placement.Layers.Select(layer => new LayerPlan(
             layer.Node.Label(), layer.Op, layer.Module,
-            tensors[layer.Activation],
+            tensors[layer.Activation] with { Format = Formats(layer, weights[layer.Weight], recipe).Activations },
             Weight(layer, weights[layer.Weight], recipe),
             layer.Bias,
             layer.IsConvolution ? Output(layer, calibration[layer.Output], samples?.GetValueOrDefault(layer.Output)) : null,
             Macs(layer, weights[layer.Weight], calibration),
             layer.Groups)).ToArray();
-        return new Plan(2, placement.Samples, layers, placement.Kept);
+        return new Plan(2, placement.Samples, layers, placement.Kept) { Attention = [.. placement.Attention.Select(a => Attention(a, calibration))], Rewrites = model.Rewrites };
+    }
+
+    private static AttentionPlan Attention(AttentionProduct product, CalibrationTable calibration)
+    {
+        return new AttentionPlan(product.Scores.Label(), product.Output.Label(), product.Module, Tensor(product.Q), Tensor(product.K), new TensorPlan(product.Probabilities, "fp8", 0, 1, 1), Tensor(product.V));
+
+        TensorPlan Tensor(string name)
+        {
+            var c = calibration[name];
+            return new TensorPlan(name, "fp8", c.Low, c.High, c.Amax);
+        }
     }
 
     private static WeightPlan Weight(Layer layer, TensorProto weight, Recipe recipe)
