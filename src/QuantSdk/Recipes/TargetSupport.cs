@@ -14,9 +14,9 @@ internal static class TargetSupport
     [
         ("cpu", new("int8", "int8"), ""),
         ("cpu", new("int8", "int8-dynamic"), "linear layers; int8 elsewhere"),
-        ("cpu", new("int8", "float"), "linear layers"),
-        ("cpu", new("int4", "float"), "linear layers"),
-        ("cpu", new("int2", "float"), "linear layers"),
+        ("cpu", new("int8", "float"), "yes; convolutions for size alone"),
+        ("cpu", new("int4", "float"), "yes; convolutions for size alone"),
+        ("cpu", new("int2", "float"), "yes; convolutions for size alone"),
         ("cpu", new("nf4", "float"), "linear layers"),
         ("tensorrt", new("int8", "int8"), ""),
         ("tensorrt", new("fp8", "fp8"), ""),
