@@ -10,6 +10,7 @@ internal static class Children
     {
         ["quantise"] = QuantiseBench.PeakInChild,
         ["load"] = EngineBench.LoadInChild,
+        ["stream"] = StreamBench.QuantiseInChild,
     };
 
     /// <summary>In the child: measures and prints the numbers as the last line.</summary>

@@ -18,7 +18,8 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
 
     /// <param name="beside">Given every batch that the calibration runs, or null.</param>
     /// <param name="everyLayer">Whatever has weights, the built-in exclusions too.</param>
-    public static Quantisation Of(ProtocolModel protocol, string folder, PlainForward? beside = null, bool everyLayer = false)
+    /// <param name="costAware">Whether layers that do not pay are left in float.</param>
+    public static Quantisation Of(ProtocolModel protocol, string folder, PlainForward? beside = null, bool everyLayer = false, bool costAware = false)
     {
         var started = Stopwatch.GetTimestamp();
         var original = OnnxFile.Load(protocol.Path);
@@ -28,6 +29,8 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
         var channels = new ChannelObservers(placement.Channels(model), Threads);
         using (var observed = ObservedModel.Open(model, placement.Tensors, folder, Threads))
             calibration = Calibrate(observed, protocol.Calibration, protocol.Recipe, protocol.Path, beside, channels);
+        if (costAware)
+            placement = CostAwarePlacement.Decide(model, placement, calibration, protocol.Recipe, null, CpuFeatures.Current).Placement;
         var plan = Planner.Make(model, placement, calibration, protocol.Recipe, channels.Finish());
         var rounded = RoundingStage.Applies(plan) ? RoundingStage.Run(model, plan, protocol.Calibration, calibration.Rows, folder, Threads, negativeScales: true, null, CancellationToken.None) : null;
         // Observed models and engines of one model may share a folder.

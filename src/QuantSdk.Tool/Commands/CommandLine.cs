@@ -29,6 +29,7 @@ internal static class CommandLine
             new ExportCommand(),
             new CompareCommand(),
             new ReportCommand(),
+            new TuneCommand(),
             new Command("serve", "Speaks JSON lines with the build: a request on standard input, answers on standard output. For MSBuild, not for people."),
         };
         // A file whose name begins with @ is a file.

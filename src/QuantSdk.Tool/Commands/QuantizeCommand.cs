@@ -1,7 +1,9 @@
 using System.CommandLine;
 using QuantSdk.Calibration;
 using QuantSdk.Engines;
+using QuantSdk.Engines.Streaming;
 using QuantSdk.Planning;
+using QuantSdk.Recipes;
 using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
 using QuantSdk.Tool.Output;
@@ -28,15 +30,16 @@ internal sealed class QuantizeCommand : StageCommand<QuantizeResult>
     private readonly Option<string> _output = new("--output", "-o") { Description = "The folder; it is replaced whole.", HelpName = "FOLDER", Required = true };
 
     public QuantizeCommand()
-        : base("quantize", "Calibrates and rewrites a model: one graph with int8 weights for each target, and plan.json with every decision.", """
+        : base("quantize", "Calibrates and rewrites a model: one graph for each target, and plan.json with every decision. Weights alone need no data and may be larger than memory.", """
 
             Examples:
               quantsdk quantize classifier.onnx --data images.npz --target cpu tensorrt -o quantised
               quantsdk quantize classifier.onnx --calibration calibration.json --target sim -o quantised
+              quantsdk quantize llama.onnx --precision int4 -o quantised
             """, ToolJson.Readable.QuantizeResult)
     {
         _target.AcceptOnlyFromAmong(Targets);
-        _options = new ModelOptions(this, "MODEL", ModelOptions.CalibrationNames);
+        _options = new ModelOptions(this, "MODEL", [.. ModelOptions.CalibrationNames, "Precision", "Weights", "Activations", "BlockSize", "WeightZeroPoint", "Rounding", "OptimizeFor", "Costs"]);
         Add(_target);
         Add(_calibration);
         Add(_output);
@@ -52,6 +55,9 @@ internal sealed class QuantizeCommand : StageCommand<QuantizeResult>
         OutputFolder.Check(request.Output, [.. Targets, "plan.json"]);
         var targets = parse.GetValue(_target) is { Length: > 0 } given ? given.Distinct().ToArray() : ["cpu"];
         using var folder = new EngineFolder(request.Output);
+        var recipe = RecipeParser.Parse(request.Name, request.Metadata);
+        if (WeightOnlyPlanner.Applies(recipe) && !targets.Contains("sim"))
+            return WeightOnly(request, recipe, targets, folder, log, cancellation);
         using var model = FloatModel.Open(request, log);
         // What does not pay on a CPU is left out for the sake of a CPU alone.
         var costs = CostFile.Read(request, model.Recipe, log);
@@ -71,10 +77,29 @@ internal sealed class QuantizeCommand : StageCommand<QuantizeResult>
         return new QuantizeResult(request.Model, request.Output, model.Original.FileBytes, plan.Layers.Count, plan.Kept.Count, graphs);
     }
 
+    private static QuantizeResult WeightOnly(BuildRequest request, Recipe recipe, string[] targets, EngineFolder folder, IBuildLog log, CancellationToken cancellation)
+    {
+        log.Phase("Quantize");
+        TargetSupport.Check(recipe with { Targets = targets });
+        var model = WeightOnlyModel.Open(request.Model, recipe);
+        var graphs = new List<QuantizedGraph>();
+        Plan? plan = null;
+        foreach (var target in targets)
+        {
+            var path = folder.Model(target);
+            var written = model.Write(target, path, Path.ChangeExtension(path, ".data"), request.Threads, (done, total) => log.Progress("Quantize", (int)(done >> 20), (int)(total >> 20)), cancellation);
+            plan ??= written;
+            graphs.Add(new QuantizedGraph(target, $"{target}/model.onnx", folder.Files(target).Sum(f => f.Bytes)));
+        }
+        OutputFile.Write(Path.Combine(folder.Staging, "plan.json"), QuantSdkJson.Write(plan!));
+        folder.Commit();
+        return new QuantizeResult(request.Model, request.Output, model.Original.FileBytes, plan!.Layers.Count, plan.Kept.Count, graphs);
+    }
+
     protected override void Print(QuantizeResult result, IAnsiConsole console)
     {
         foreach (var graph in result.Graphs)
-            Terminal.Line(console, $"{Path.GetFileNameWithoutExtension(result.Model)} -> {Path.Combine(result.Output, graph.Model)} (int8, {result.Layers} of {result.Layers + result.Kept} layers, {Terminal.Megabytes(result.FloatBytes)} -> {Terminal.Megabytes(graph.Bytes)})");
+            Terminal.Line(console, $"{Path.GetFileNameWithoutExtension(result.Model)} -> {Path.Combine(result.Output, graph.Model)} ({result.Layers} of {result.Layers + result.Kept} layers, {Terminal.Megabytes(result.FloatBytes)} -> {Terminal.Megabytes(graph.Bytes)})");
     }
 
     private static Plan Plan(FloatModel model, string? calibration, Func<Placement, CalibrationTable, Placement> placed, string scratch, IBuildLog log, CancellationToken cancellation)

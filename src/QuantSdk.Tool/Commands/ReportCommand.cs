@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using QuantSdk.Engines;
+using QuantSdk.Planning;
 using QuantSdk.Runtime;
 using QuantSdk.Tool.Output;
 using Spectre.Console;
@@ -39,6 +40,13 @@ internal sealed class ReportCommand : StageCommand<BuildReport>
             ("times", string.Join(", ", report.Seconds.Select(s => $"{s.Key} {Number(s.Value, "f1")} s"))));
         if (report.Quality.Count > 0)
             Terminal.Table(console, ["output", "SQNR (dB)", "cosine"], report.Quality.Select(q => (string[])[q.Output, Number(q.SqnrDb, "f2"), Number(q.Cosine, "f6")]));
+        if (report.Costs is { Count: > 0 } costs)
+        {
+            double Sum(Func<LayerCost, double> of) => costs.Sum(of);
+            Terminal.Table(console, ["layer", "shape", "runs in", "float (µs)", "int8 (µs)"],
+                costs.OrderByDescending(c => c.FloatMicroseconds).Select(c => (string[])[c.Module.Length > 0 ? c.Module : c.Node, c.Shape, c.Format, Number(c.FloatMicroseconds, "f1"), Number(c.Int8Microseconds, "f1")])
+                    .Append(["all", "", "as chosen", Number(Sum(c => c.FloatMicroseconds), "f1"), Number(Sum(c => c.Format == "int8" ? c.Int8Microseconds : c.FloatMicroseconds), "f1")]));
+        }
         if (report.NotFused.Count > 0)
             Terminal.Table(console, ["meant for int8, stayed in float"], report.NotFused.Select(n => (string[])[n]));
         if (report.Kept.Count > 0)

@@ -9,6 +9,7 @@ namespace QuantSdk.Tool.Output;
 /// <summary>The results of the commands as JSON.</summary>
 [JsonSerializable(typeof(InspectResult))]
 [JsonSerializable(typeof(CalibrateResult))]
+[JsonSerializable(typeof(TuneResult))]
 [JsonSerializable(typeof(QuantizeResult))]
 [JsonSerializable(typeof(EngineResult))]
 [JsonSerializable(typeof(ExportResult))]

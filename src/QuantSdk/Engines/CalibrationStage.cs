@@ -25,7 +25,7 @@ internal static class CalibrationStage
         var inputs = CalibrationInputs.Read(request, recipe, reference.Inputs, roles, conditioning?.Session, log);
         var placement = Placement.Decide(model, recipe, roles);
         if (placement.Layers.Count == 0)
-            throw new QuantSdkException("QSDK3003", $"{recipe.Name}: no node can be quantised ({(placement.Kept.Count == 0 ? "there is no Conv, ConvTranspose, Gemm or MatMul" : string.Join("; ", placement.Kept.GroupBy(k => k.Reason).Select(g => $"{g.Count()} {g.Key}")))}). Set Precision to none to ship it in float.", request.Model);
+            NothingToQuantise(request, recipe, placement, log);
         var channels = new ChannelObservers(placement.Channels(model), request.Threads);
         var table = Ranges(request, recipe, model, inputs, placement.Tensors, scratch, log, cancellation, channels);
         return new CalibratedModel(inputs, placement, table, inputs.Cache is null ? channels.Finish() : null);
@@ -56,5 +56,15 @@ internal static class CalibrationStage
             observers.Observe(binding, rows, key);
             channels?.Observe(binding, rows);
         }
+    }
+
+    private static void NothingToQuantise(BuildRequest request, Recipe recipe, Placement placement, IBuildLog log)
+    {
+        var reasons = placement.Kept.Count == 0 ? "there is no Conv, ConvTranspose, Gemm or MatMul" : string.Join("; ", placement.Kept.GroupBy(k => k.Reason).Select(g => $"{g.Count()} {g.Key}"));
+        // A limit of this version, which the model cannot help: it is built in float, and said.
+        if (placement.Kept.Any(k => k.Op is "If" or "Loop" or "Scan"))
+            log.Warning("QSDK3011", $"{recipe.Name}: the engine stays in float, as everything with weights is inside control flow ({reasons}).", request.Model);
+        else
+            throw new QuantSdkException("QSDK3003", $"{recipe.Name}: no node can be quantised ({reasons}). Set Precision to none to ship it in float.", request.Model);
     }
 }

@@ -3,20 +3,20 @@ using QuantSdk.Planning;
 
 namespace QuantSdk.Engines;
 
-/// <summary>Which layers of a plan really run in int8, read from the optimised graph.</summary>
-/// <param name="Fused">Labels of the nodes that became an int8 kernel.</param>
+/// <summary>Which layers of a plan really run in few bits, read from the optimised graph.</summary>
+/// <param name="Fused">Labels of the nodes that became a kernel for them.</param>
 /// <param name="Float">Labels of those that were meant to and did not.</param>
 /// <param name="MacShare">Multiply-adds of the fused ones over those of all layers with weights outside the built-in exclusions.</param>
 internal sealed record FusedLayers(IReadOnlyList<string> Fused, IReadOnlyList<string> Float, double MacShare)
 {
-    private static readonly HashSet<string> Int8Ops = ["QLinearConv", "MatMulIntegerToFloat", "QGemm", "QLinearMatMul", "DynamicQuantizeMatMul"];
+    private static readonly HashSet<string> Kernels = ["QLinearConv", "MatMulIntegerToFloat", "QGemm", "QLinearMatMul", "DynamicQuantizeMatMul", "MatMulBnb4"];
 
     /// <param name="optimised">The graph that ONNX Runtime wrote.</param>
     public static FusedLayers Count(OnnxModel optimised, Plan plan)
     {
         // A fused node keeps the name of the product it was made from, or reads its weight.
         var names = new HashSet<string>(StringComparer.Ordinal);
-        foreach (var node in optimised.Graph.Node.Where(n => Int8Ops.Contains(n.OpType)))
+        foreach (var node in optimised.Graph.Node.Where(n => Kernels.Contains(n.OpType)))
         {
             names.Add(node.Name);
             names.UnionWith(node.Input);

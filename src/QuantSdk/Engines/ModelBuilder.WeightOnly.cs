@@ -16,6 +16,7 @@ internal sealed partial class ModelBuilder
 {
     private BuildResult RunWeightOnly(Recipe recipe)
     {
+        TargetSupport.Check(recipe);
         var hasData = recipe.CalibrationData.Count > 0 || recipe.ValidationData.Count > 0;
         if (!hasData && (recipe.MinSqnr ?? recipe.MinCosine) is not null)
             throw new QuantSdkException("QSDK2001", $"{recipe.Name}: MinSqnr and MinCosine need ValidationData or CalibrationData to be measured on; quantising weights alone needs none.", _request.Model);
@@ -94,8 +95,8 @@ internal sealed partial class ModelBuilder
         }
         var judged = recipe with { CalibrationData = recipe.CalibrationData.Count > 0 ? recipe.CalibrationData : recipe.ValidationData };
         using var reference = ReferenceModel.Open(Load(_request.Model), _request.Threads);
-        using var conditioning = _request.ConditionedBy is null ? null : ModelSession.Open(Load(_request.ConditionedBy).Path, new SessionSettings { Threads = _request.Threads });
-        var inputs = CalibrationInputs.Read(_request, judged, reference.Session.Inputs, model.Roles, conditioning, _log);
+        using var conditioning = _request.ConditionedBy is null ? null : ReferenceModel.Open(Load(_request.ConditionedBy), _request.Threads);
+        var inputs = CalibrationInputs.Read(_request, judged, reference.Session.Inputs, model.Roles, conditioning?.Session, _log);
         return inputs.HeldOut is { } heldOut ? Verify(recipe, manifest, reference.Session, heldOut, folder) : [];
     }
 }

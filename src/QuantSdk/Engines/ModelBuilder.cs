@@ -32,6 +32,7 @@ internal sealed partial class ModelBuilder
     {
         var recipe = RecipeParser.Parse(_request.Name, _request.Metadata);
         _log.Detail("recipe: " + QuantSdkJson.Write(recipe));
+        TargetSupport.Check(recipe);
         // With data, rounding can look at what layers read; without, weights stream from file to file.
         var rounds = recipe.Weights is "int4" or "int2" && recipe.Rounding is "auto" or "error" && (recipe.CalibrationData.Count > 0 || recipe.Scheduler is not null);
         if (WeightOnlyPlanner.Applies(recipe) && !rounds)
@@ -77,7 +78,7 @@ internal sealed partial class ModelBuilder
         };
         if (inputs?.HeldOut is { } heldOut)
         {
-            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, heldOut, folder)) };
+            manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, manifest, reference, heldOut, folder, model, plan)) };
             Gates.Check(recipe, manifest.Quality, _request.Model);
         }
         ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
@@ -152,7 +153,7 @@ internal sealed partial class ModelBuilder
         return fused;
     }
 
-    private IReadOnlyList<OutputQuality> Verify(Recipe recipe, Manifest manifest, ModelSession reference, CalibrationSource heldOut, EngineFolder folder)
+    private IReadOnlyList<OutputQuality> Verify(Recipe recipe, Manifest manifest, ModelSession reference, CalibrationSource heldOut, EngineFolder folder, OnnxModel? model = null, Plan? plan = null)
     {
         void Progress(int done, int total) => _log.Progress("Verify", done, total);
         if (recipe.Targets.Contains("cpu"))
@@ -162,9 +163,17 @@ internal sealed partial class ModelBuilder
             using var engine = QuantizedModel.Load(folder.Staging, new QuantizedModelOptions { Threads = _request.Threads }, _log.Detail);
             return QualityCheck.Compare(reference, engine.Session, heldOut, Progress, _cancellation);
         }
-        using var session = ModelSession.Open(folder.Model("tensorrt"), new SessionSettings
+        var path = folder.Model("tensorrt");
+        if (model is not null && plan is not null && TensorRtFormats.OnlyThere(plan))
+        {
+            // The simulation of the same plan stands in for operators that ONNX Runtime does not have.
+            path = Path.Combine(folder.Scratch, "sim.onnx");
+            OnnxFile.Save(Lowering.Lower(model, plan, "sim"), path, path + ".data");
+        }
+        using var session = ModelSession.Open(path, new SessionSettings
         {
             Threads = _request.Threads,
+            DisabledOptimizers = TensorRtFormats.DisabledOptimizers,
             // Read as it is written: quantise and dequantise, nothing fused.
             Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1" },
         });

@@ -81,7 +81,7 @@ internal static class RoundingStage
         var (outputs, k) = (shape.Outputs, gram.Size);
         var factors = layer.Activation.Smoothed?.Factors;
         var hessian = gram.Hessian(factors is null ? null : [.. Enumerable.Range(0, k).Select(i => factors[i / shape.Taps])], centred);
-        var smoothed = EncodedLayer.Smoothed(weight.ToFloats(), shape, factors);
+        var smoothed = EncodedLayer.Smooth(weight, shape, factors).Smoothed;
         var format = EncodedLayer.Format(layer.Weight, negativeScales) with { InputWeights = [.. Enumerable.Range(0, k).Select(i => (float)hessian[i * k + i])] };
         var grid = IntBlocks.Grid(smoothed, weight.Dims, layer.Weight.Axis, format, layer.Weight.Tensor);
         int Flat(int output, int element) => shape.OutputsFirst ? output * k + element : element * outputs + output;

@@ -121,7 +121,8 @@ internal sealed unsafe class IntBlockPanels : IDisposable
     private (Vector512<float> Scale, Vector512<float> Zero) Best(float* panel, float* importance, out bool finite)
     {
         var (low, high, defect) = (Vector512<float>.Zero, Vector512<float>.Zero, Vector512<float>.Zero);
-        for (var j = 0; j < _geometry.Along; j++)
+        var along = _geometry.Along;
+        for (var j = 0; j < along; j++)
         {
             var w = Vector512.Load(panel + (j * Lanes));
             low = Vector512.Min(low, w);
@@ -146,7 +147,8 @@ internal sealed unsafe class IntBlockPanels : IDisposable
         var least = Error(panel, importance, best, none);
         foreach (var ratio in _format.SearchClip ? ClipRatios : ClipRatios.AsSpan(0, 1))
         {
-            if (ratio != 1)
+            // Clipped, the grid with one step more on the side of the largest value leaves nothing to win for the other, but where steps are few.
+            if (ratio != 1 && _format.Bits != 4)
                 Try(amax / _format.High * ratio);
             if (_format.Bits < 8)
                 Try(signed * ratio);
@@ -188,13 +190,14 @@ internal sealed unsafe class IntBlockPanels : IDisposable
     /// <summary>Σ h·(w − scale·(q − zero point))² of each lane.</summary>
     private Vector512<float> Error(float* panel, float* importance, Vector512<float> scale, Vector512<float> zero)
     {
-        var (low, high, inverse) = (Vector512.Create((float)_format.Low) - zero, Vector512.Create((float)_format.High) - zero, Vector512<float>.One / scale);
+        var (low, high, inverse, minus) = (Vector512.Create((float)_format.Low) - zero, Vector512.Create((float)_format.High) - zero, Vector512<float>.One / scale, -scale);
         var sum = Vector512<float>.Zero;
-        for (var j = 0; j < _geometry.Along; j++)
+        var along = _geometry.Along;
+        for (var j = 0; j < along; j++)
         {
             var w = Vector512.Load(panel + (j * Lanes));
-            var d = w - (Vector512.Min(Vector512.Max(Vector512.Round(w * inverse), low), high) * scale);
-            sum += importance is null ? d * d : d * d * Vector512.Load(importance + (j * Lanes));
+            var d = Vector512.FusedMultiplyAdd(Vector512.Min(Vector512.Max(Vector512.Round(w * inverse), low), high), minus, w);
+            sum = importance is null ? Vector512.FusedMultiplyAdd(d, d, sum) : Vector512.FusedMultiplyAdd(d * d, Vector512.Load(importance + (j * Lanes)), sum);
         }
         return sum;
     }

@@ -19,7 +19,7 @@ internal enum ScaleType
 internal sealed record IntFormat(int Bits, int BlockSize, bool ZeroPoint = false)
 {
     /// <summary>
-    /// Also tries to clip each block's range to 0.95, 0.90, … 0.50 of what it is, and keeps what makes the smallest squared error
+    /// Also tries to clip each block's range to 0.95, 0.90, … 0.50 of what it is (4 bits, symmetric: of the second grid's range alone), and keeps what makes the smallest squared error
     /// (the search of AWQ's clipping, on the weights alone where <see cref="InputWeights"/> is null).
     /// </summary>
     public bool SearchClip { get; init; }

@@ -8,8 +8,8 @@ internal static class OtherWeights
     /// <summary>The node with the reason, or null where it has no weights: no constant of two or more dimensions, and none in its bodies.</summary>
     public static Kept? Of(GraphView view, NodeProto node, string module)
     {
-        if (node.HasSubgraph())
-            return new Kept(node.Label(), node.OpType, module, $"the bodies of control flow are left alone: {Count(Products(node), "product")} in them", false);
+        if (Products(node) is var products and > 0)
+            return new Kept(node.Label(), node.OpType, module, $"the bodies of control flow are left alone: {products} product{(products == 1 ? "" : "s")} in them", false);
         var weights = node.Input.Where(i => view.Initializer(i) is { } t && t.Dims.Count(d => d > 1) > 1 && ElementType.IsFloat(t.DataType)).ToArray();
         return weights.Length == 0 ? null : Reason(node) is { } reason ? new Kept(node.Label(), node.OpType, module, reason, false) : null;
     }
@@ -25,6 +25,4 @@ internal static class OtherWeights
     };
 
     private static int Products(NodeProto node) => node.Bodies().SelectMany(b => b.Node).Sum(n => (Placement.IsProduct(n) ? 1 : 0) + Products(n));
-
-    private static string Count(int count, string what) => $"{count} {what}{(count == 1 ? "" : "s")}";
 }

@@ -50,6 +50,8 @@ internal sealed record Placement(IReadOnlyList<string> Samples, IReadOnlyList<La
             var builtIn = false;
             if (layer is not null && structure.Exclusion(layer) is { } exclusion)
                 (reason, builtIn) = (exclusion, true);
+            else if (layer is null && structure.Language.Tied(node.Input[1]) is { } tied)
+                (reason, builtIn) = (tied, true);
             else if (layer is not null && recipe.Only.Count > 0 && !only.Matches(node, module))
                 reason = "not matched by Only";
             else if (layer is not null && exclude.Matches(node, module))

@@ -16,7 +16,7 @@ internal static class Planner
             .Select(g => Tensor(calibration[g.Key], [.. g], weights, recipe, samples?.GetValueOrDefault(g.Key))).ToDictionary(t => t.Tensor, StringComparer.Ordinal);
         var layers = placement.Layers.Select(layer => new LayerPlan(
             layer.Node.Label(), layer.Op, layer.Module,
-            tensors[layer.Activation],
+            tensors[layer.Activation] with { Format = Formats(layer, weights[layer.Weight], recipe).Activations },
             Weight(layer, weights[layer.Weight], recipe),
             layer.Bias,
             layer.IsConvolution ? Output(layer, calibration[layer.Output], samples?.GetValueOrDefault(layer.Output)) : null,

@@ -14,8 +14,8 @@ internal sealed class Structure
     private readonly HashSet<NodeProto> _last;
     private readonly bool _sampleIsFloat;
 
-    private Structure(IReadOnlyList<string> samples, HashSet<string> dependent, HashSet<string> behindWeights, HashSet<NodeProto> last, bool sampleIsFloat) =>
-        (Samples, _dependent, _behindWeights, _last, _sampleIsFloat) = (samples, dependent, behindWeights, last, sampleIsFloat);
+    private Structure(IReadOnlyList<string> samples, HashSet<string> dependent, HashSet<string> behindWeights, HashSet<NodeProto> last, bool sampleIsFloat, LanguageModels language) =>
+        (Samples, _dependent, _behindWeights, _last, _sampleIsFloat, Language) = (samples, dependent, behindWeights, last, sampleIsFloat, language);
 
     public static Structure Of(GraphView view, DiffusionRoles? roles)
     {
@@ -24,11 +24,14 @@ internal sealed class Structure
         var samples = roles is not null ? [roles.Sample] : floats.Length > 0 ? floats : [.. view.Inputs.Select(i => i.Name)];
         var dependent = view.DependentOn(samples);
         var weighted = view.Graph.Node.Where(n => Placement.IsProduct(n) && Placement.Candidate(view, n, "").Layer is not null && dependent.Contains(n.Input[0])).ToArray();
-        return new Structure(samples, dependent, view.DependentOn(weighted.SelectMany(n => n.Output)), Last(view, [.. weighted]), roles is not null || floats.Length > 0);
+        return new Structure(samples, dependent, view.DependentOn(weighted.SelectMany(n => n.Output)), Last(view, [.. weighted]), roles is not null || floats.Length > 0, new LanguageModels(view));
     }
 
     /// <summary>The inputs that are the sample; without roles every float input, and of a model of tokens all.</summary>
     public IReadOnlyList<string> Samples { get; }
+
+    /// <summary>What language models keep.</summary>
+    public LanguageModels Language { get; }
 
     /// <summary>The reason why a layer stays in float, or null.</summary>
     public string? Exclusion(Layer layer)
@@ -37,7 +40,7 @@ internal sealed class Structure
             return "does not depend on the sample (conditioning)";
         if (_sampleIsFloat && !_behindWeights.Contains(layer.Activation))
             return "reads the sample";
-        return _last.Contains(layer.Node) ? "writes the output" : null;
+        return _last.Contains(layer.Node) ? "writes the output" : Language.Exclusion(layer);
     }
 
     /// <summary>The layer that writes the first output: reached from it through nodes with a single variable input.</summary>

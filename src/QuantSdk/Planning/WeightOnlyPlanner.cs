@@ -1,7 +1,6 @@
 using QuantSdk.Numerics;
 using QuantSdk.Onnx;
 using QuantSdk.Recipes;
-using QuantSdk.Runtime;
 
 namespace QuantSdk.Planning;
 
@@ -18,7 +17,6 @@ internal static class WeightOnlyPlanner
     /// <param name="target">cpu or tensorrt.</param>
     public static Plan Make(OnnxModel model, Placement placement, Recipe recipe, string target)
     {
-        Check(recipe, target);
         var weights = model.Graph.Initializer.ToDictionary(t => t.Name, StringComparer.Ordinal);
         var layers = new List<LayerPlan>();
         var kept = new List<Kept>(placement.Kept);
@@ -32,26 +30,9 @@ internal static class WeightOnlyPlanner
             }
             layers.Add(new LayerPlan(
                 layer.Node.Label(), layer.Op, layer.Module, new TensorPlan(layer.Activation, "float", 0, 0, 0),
-                new WeightPlan(layer.Weight, recipe.Weights, layer.WeightAxis, BlockSize(layer, weight, recipe, target), recipe.WeightZeroPoint), layer.Bias, null, 0));
+                new WeightPlan(layer.Weight, recipe.Weights, layer.WeightAxis, BlockSize(layer, weight, recipe), recipe.WeightZeroPoint), layer.Bias, null, 0));
         }
         return new Plan(2, placement.Samples, layers, kept);
-    }
-
-    /// <exception cref="QuantSdkException">QSDK3041 for a format that the target has no form of.</exception>
-    private static void Check(Recipe recipe, string target)
-    {
-        if (target != "tensorrt")
-            return;
-        if (recipe.Weights == "int2")
-            throw Impossible("has no 2-bit integers", "int4 or int8 weights");
-        if (recipe.WeightZeroPoint)
-            throw Impossible("dequantises weights without a zero point", "WeightZeroPoint=false");
-        if (recipe is { Weights: "int4", BlockSize: not (null or 64 or 128) })
-            throw Impossible($"takes int4 in blocks of 64 or 128, not {recipe.BlockSize}", "BlockSize=128");
-        if (recipe is { Weights: "int8", BlockSize: > 0 })
-            throw Impossible("takes int8 weights with one scale an output channel", "BlockSize=0");
-
-        QuantSdkException Impossible(string why, string instead) => new("QSDK3041", $"{recipe.Name}: TensorRT {why}. Use {instead} for it, or build for the cpu alone (Targets=cpu).");
     }
 
     private static string? Refusal(Layer layer, TensorProto weight, Recipe recipe, string target)
@@ -69,7 +50,7 @@ internal static class WeightOnlyPlanner
     /// 128 along the reduction axis for 4 and 2 bits, a smaller power of two where the axis is shorter: ONNX Runtime fuses powers of two
     /// from 16 on. Convolutions and 8 bits: one scale an output channel.
     /// </summary>
-    private static int BlockSize(Layer layer, TensorProto weight, Recipe recipe, string target)
+    private static int BlockSize(Layer layer, TensorProto weight, Recipe recipe)
     {
         if (layer.IsConvolution)
             return 0;

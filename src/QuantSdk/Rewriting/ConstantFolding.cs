@@ -29,6 +29,7 @@ internal static class ConstantFolding
         var graph = model.Graph;
         var constants = graph.Initializer.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
         var folded = new List<NodeProto>();
+        var view = new GraphView(graph);
         foreach (var node in graph.Node)
         {
             if (node.Input.Count == 0 || node.HasSubgraph() || IsRandom(node) || node.Input.Any(i => i.Length > 0 && !constants.Contains(i)))
@@ -36,13 +37,15 @@ internal static class ConstantFolding
             // Dequantized weights stay quantized: folding them would undo the compression.
             if (node.OpType is "DequantizeLinear" or "QuantizeLinear")
                 continue;
+            // What is used as it is too, as an embedding tied to the output, would be stored twice.
+            if (node.Is("Transpose") && view.Initializer(node.Input[0]) is { } source && source.RawData.Length > MaxGrowthBytes && view.Consumers(source.Name).Count > 1)
+                continue;
             folded.Add(node);
             constants.UnionWith(node.Output);
         }
         if (folded.Count == 0)
             return;
         var inside = folded.ToHashSet<NodeProto>(ReferenceEqualityComparer.Instance);
-        var view = new GraphView(graph);
         var frontier = folded.SelectMany(n => n.Output)
             .Where(o => o.Length > 0 && (view.IsOutput(o) || view.Consumers(o).Any(c => !inside.Contains(c.Node))))
             .Where(o => !view.IsOutput(o)).ToArray();

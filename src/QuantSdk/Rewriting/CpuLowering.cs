@@ -34,7 +34,7 @@ internal static class CpuLowering
         {
             if (layer.Weight.Format == "nf4")
             {
-                Nf4Product(writer, layer);
+                writer.Nf4Product(layer);
                 continue;
             }
             var node = writer.Nodes[layer.Node];
@@ -46,15 +46,6 @@ internal static class CpuLowering
             Bias(writer, layer, node, weight, grid, output, centres is not null);
         }
         return FloatFusions.AfterQuantising(writer.Finish(), fused.Shapes);
-    }
-
-    private static void Nf4Product(QdqWriter writer, LayerPlan layer)
-    {
-        var node = writer.Nodes[layer.Node];
-        var weight = writer.Initializer(layer.Weight.Tensor);
-        var values = weight.ToFloats();
-        FormatWriter.CheckFinite(weight.Name, values, writer.Path);
-        writer.Replace(node, Nf4MatMul.Write(node.Input[0], layer.Node, values, weight.Dims, layer.Weight.Axis, layer.Bias, layer.Weight.BlockSize));
     }
 
     private static (string Name, Int8Grid Grid, float[]? Factors, float[]? Centres) Activation(QdqWriter writer, LayerPlan layer, bool bound)

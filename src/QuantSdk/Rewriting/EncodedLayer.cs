@@ -18,41 +18,45 @@ internal sealed record EncodedLayer(string Name, sbyte[] Codes, float[] Scales, 
 {
     public static EncodedLayer Encode(TensorProto weight, WeightShape shape, WeightPlan plan, float[]? factors, float[]? means, float[]? centres, RoundedWeight? rounded, bool negativeScales)
     {
-        var values = weight.ToFloats();
-        var smoothed = Smoothed(values, shape, factors);
+        var (values, smoothed) = Smooth(weight, shape, factors);
         if (rounded is null && plan is not { Format: "int8", BlockSize: 0, ZeroPoint: false })
         {
             var grid = IntBlocks.Grid(smoothed, weight.Dims, plan.Axis, Format(plan, negativeScales), plan.Tensor);
             rounded = new RoundedWeight(IntBlocks.Encode(smoothed, grid), grid);
         }
         var (codes, scales) = rounded is null ? Int8Weights.Encode(smoothed, weight.Dims, plan.Axis) : (rounded.Codes, rounded.Grid.Scales);
-        var (rounding, centring) = (new double[shape.Outputs], new double[shape.Outputs]);
-        if (means is not null)
-        {
-            var decoded = rounded is null ? null : IntBlocks.Decode(codes, rounded.Grid);
-            var inner = (int)weight.Dims.Skip(plan.Axis + 1).Aggregate(1L, (a, b) => a * b);
-            for (var i = 0; i < values.Length; i++)
-            {
-                var (output, channel) = (shape.Position(i).Output, shape.Channel(i));
-                var here = decoded?[i] ?? (double)codes[i] * scales[i / inner % scales.Length];
-                var centre = centres?[channel] ?? 0;
-                rounding[output] += (smoothed[i] - here) * (means[channel] - centre) / (factors?[channel] ?? 1);
-                centring[output] += (double)values[i] * centre;
-            }
-        }
+        var decoded = rounded is null || means is null ? null : IntBlocks.Decode(codes, rounded.Grid);
+        var inner = (int)weight.Dims.Skip(plan.Axis + 1).Aggregate(1L, (a, b) => a * b);
+        var (rounding, centring) = Corrections(values, smoothed, i => decoded?[i] ?? (double)codes[i] * scales[i / inner % scales.Length], shape, factors, means, centres);
         return new EncodedLayer("", codes, scales, rounded?.Grid, rounding, centring);
     }
 
-    /// <summary>W·f.</summary>
-    public static float[] Smoothed(float[] values, WeightShape shape, float[]? factors)
+    public static IntFormat Format(WeightPlan plan, bool negativeScales) => WeightOnlyPlanner.FormatOf(plan) with { NegativeScales = negativeScales, SearchClip = plan.Rounding != "nearest" };
+
+    /// <summary>A weight's values, and what they are with the factors of their input channels.</summary>
+    public static (float[] Values, float[] Smoothed) Smooth(TensorProto weight, WeightShape shape, float[]? factors)
     {
+        var values = weight.ToFloats();
         if (factors is null)
-            return values;
+            return (values, values);
         var smoothed = new float[values.Length];
         for (var i = 0; i < values.Length; i++)
             smoothed[i] = values[i] * factors[shape.Channel(i)];
-        return smoothed;
+        return (values, smoothed);
     }
 
-    public static IntFormat Format(WeightPlan plan, bool negativeScales) => WeightOnlyPlanner.FormatOf(plan) with { NegativeScales = negativeScales, SearchClip = plan.Rounding != "nearest" };
+    /// <param name="decoded">What the codes of <paramref name="smoothed"/> stand for.</param>
+    public static (double[] Rounding, double[] Centring) Corrections(
+        float[] values, float[] smoothed, Func<int, double> decoded, WeightShape shape, float[]? factors, float[]? means, float[]? centres)
+    {
+        var (rounding, centring) = (new double[shape.Outputs], new double[shape.Outputs]);
+        for (var i = 0; means is not null && i < values.Length; i++)
+        {
+            var (output, channel) = (shape.Position(i).Output, shape.Channel(i));
+            var centre = centres?[channel] ?? 0;
+            rounding[output] += (smoothed[i] - decoded(i)) * (means[channel] - centre) / (factors?[channel] ?? 1);
+            centring[output] += (double)values[i] * centre;
+        }
+        return (rounding, centring);
+    }
 }

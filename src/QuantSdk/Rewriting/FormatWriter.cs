@@ -8,17 +8,6 @@ namespace QuantSdk.Rewriting;
 /// <summary>Activations and weights of the formats that are not integers, in the form that a target reads.</summary>
 internal static class FormatWriter
 {
-    /// <summary>The standard operator set that a format's operators need.</summary>
-    /// <param name="target">tensorrt, cpu or sim.</param>
-    public static long Opset(string format, string target) => (format, target) switch
-    {
-        // FLOAT4E2M1.
-        ("nvfp4", "tensorrt") => 23,
-        // FLOAT8E4M3FN, FLOAT8E5M2.
-        ("fp8" or "fp8-e5m2" or "mxfp8" or "nvfp4", _) => 19,
-        _ => 13,
-    };
-
     /// <summary>Quantises and dequantises an activation.</summary>
     /// <param name="target">tensorrt or sim.</param>
     /// <param name="reduction">Length of its last axis.</param>
@@ -26,36 +15,35 @@ internal static class FormatWriter
         ? TensorRtFormats.Activation(activation.Format, activation.Tensor, activation.Amax)
         : SimActivations.Of(activation.Format, activation.Tensor, reduction, activation.Amax);
 
-    /// <param name="values">The weight, or what smoothing has made of it.</param>
-    /// <param name="path">The model, for messages.</param>
-    /// <exception cref="QuantSdkException">QSDK3040 where the weight is not finite.</exception>
-    public static EncodedWeight Encode(WeightPlan weight, ReadOnlySpan<float> values, IReadOnlyList<long> dims, string path)
-    {
-        CheckFinite(weight.Tensor, values, path);
-        return WeightFormat.Of(weight.Format).Encode(values, dims, weight.Axis, weight.BlockSize == 0 ? null : weight.BlockSize);
-    }
-
-    /// <summary>An encoded weight in its format, or decoded where the target is the simulation and ONNX Runtime has no kernel for it.</summary>
+    /// <summary>A weight in its format, or decoded where the target is the simulation and ONNX Runtime has no kernel for it; and the decoded numbers.</summary>
     /// <param name="target">tensorrt or sim.</param>
-    /// <param name="name">What the names of its tensors begin with.</param>
-    public static Fragment Weight(string target, string format, string name, EncodedWeight weight)
+    /// <param name="values">The weight, or what smoothing has made of it.</param>
+    /// <exception cref="QuantSdkException">QSDK3040 where the weight is not finite.</exception>
+    public static (Fragment Fragment, float[] Decoded) Weight(string target, WeightPlan plan, float[] values, IReadOnlyList<long> dims)
     {
+        CheckFinite(plan.Tensor, values);
+        if (plan.Format == "float")
+            return (Constant(plan.Tensor + "_smoothed", values, dims), values);
+        var format = WeightFormat.Of(plan.Format);
+        var encoded = format.Encode(values, dims, plan.Axis, plan.BlockSize == 0 ? null : plan.BlockSize);
+        var decoded = format.Decode(encoded);
         if (target == "tensorrt")
-            return TensorRtFormats.Weight(format, name, weight);
+            return (TensorRtFormats.Weight(plan.Format, plan.Tensor, encoded), decoded);
         // One scale a channel is what ONNX Runtime folds when it loads the model.
-        if (format is "fp8" or "fp8-e5m2" && weight.Blocks == 1)
-            return TensorRtFormats.Fp8Weight(format, name, weight);
-        var decoded = Tensors.Create($"{name}_{format}", WeightFormat.Of(format).Decode(weight), [.. weight.Dims]);
-        return new Fragment(decoded.Name, [], [decoded]);
+        return plan.Format is "fp8" or "fp8-e5m2" && encoded.Blocks == 1
+            ? (TensorRtFormats.Fp8Weight(plan.Format, plan.Tensor, encoded), decoded)
+            : (Constant($"{plan.Tensor}_{plan.Format}", decoded, dims), decoded);
     }
 
     /// <exception cref="QuantSdkException">QSDK3040 where the weight is not finite.</exception>
-    public static void CheckFinite(string tensor, ReadOnlySpan<float> values, string path)
+    public static void CheckFinite(string tensor, float[] values)
     {
         foreach (var value in values)
         {
             if (!float.IsFinite(value))
-                throw new QuantSdkException("QSDK3040", $"'{path}': the weight '{tensor}' holds {value}, which no scale can hold. Repair the model, or leave the layer in float with ExcludeModules.", path, tensor);
+                throw new QuantSdkException("QSDK3040", $"The weight '{tensor}' holds {value}, which no scale can hold. Repair the model, or leave the layer in float with ExcludeModules.", node: tensor);
         }
     }
+
+    private static Fragment Constant(string name, float[] values, IReadOnlyList<long> dims) => new(name, [], [Tensors.Create(name, values, [.. dims])]);
 }

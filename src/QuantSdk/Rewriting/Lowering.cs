@@ -26,46 +26,21 @@ internal static class Lowering
             var node = writer.Nodes[layer.Node];
             var tensor = layer.Activation;
             var smoothed = tensor.Smoothed;
+            var centres = symmetric ? smoothed?.Centres : null;
             node.Input[0] = tensor.Format switch
             {
-                "float" => node.Input[0],
-                not "int8" => Activation(writer, layer, target),
+                not "int8" => writer.Activation(layer, target),
                 _ when smoothed is null => writer.Activation(tensor.Tensor, symmetric ? Int8Grid.Symmetric(tensor.Amax) : Int8Grid.Asymmetric(tensor.Low, tensor.High)),
-                _ => writer.Smoothed(tensor.Tensor, symmetric ? Int8Grid.Symmetric(smoothed.Amax) : Int8Grid.Asymmetric(smoothed.Low, smoothed.High), smoothed.Factors, symmetric ? smoothed.Centres : null, layer.Output is null),
+                _ => writer.Smoothed(tensor.Tensor, symmetric ? Int8Grid.Symmetric(smoothed.Amax) : Int8Grid.Asymmetric(smoothed.Low, smoothed.High), smoothed.Factors, centres, layer.Output is null),
             };
-            if (layer.Weight.Format == "float")
-                continue;
-            if (layer.Weight.Format is not ("int8" or "int4" or "int2"))
-            {
-                node.Input[1] = Weight(writer, layer.Weight, target);
-                continue;
-            }
-            var weight = writer.Weight(layer, smoothed?.Factors, symmetric ? smoothed?.Centres : null, null);
+            var weight = layer.Weight.Format is "int8" or "int4" or "int2"
+                ? writer.Weight(layer, smoothed?.Factors, centres, (float[]?)null)
+                : writer.Weight(layer, smoothed?.Factors, centres, target);
             node.Input[1] = weight.Name;
             Correct(writer, layer, node, weight, symmetric);
         }
         return writer.Finish();
     }
-
-    private static string Activation(QdqWriter writer, LayerPlan layer, string target)
-    {
-        writer.Require(FormatWriter.Opset(layer.Activation.Format, target), layer.Activation.Format);
-        var reduction = Reduction(layer, writer.Initializer(layer.Weight.Tensor));
-        return writer.Insert(layer.Activation.Tensor, $"{layer.Activation.Format} {layer.Activation.Amax:r}", () => FormatWriter.Activation(target, layer.Activation, reduction));
-    }
-
-    private static string Weight(QdqWriter writer, WeightPlan weight, string target)
-    {
-        writer.Require(FormatWriter.Opset(weight.Format, target), weight.Format);
-        return writer.Insert(weight.Tensor, $"{weight.Format} {weight.Axis} {weight.BlockSize}", () =>
-        {
-            var tensor = writer.Initializer(weight.Tensor);
-            return FormatWriter.Weight(target, weight.Format, weight.Tensor, FormatWriter.Encode(weight, tensor.ToFloats(), tensor.Dims, writer.Path));
-        });
-    }
-
-    /// <summary>Length of the axis that a linear layer sums over: the last of its activation. A convolution's is not, and it has no blocks there.</summary>
-    private static long Reduction(LayerPlan layer, TensorProto weight) => weight.Dims[layer.Weight.Axis == weight.Dims.Count - 1 ? ^2 : ^1];
 
     private static void Correct(QdqWriter writer, LayerPlan layer, NodeProto node, EncodedLayer weight, bool centred)
     {

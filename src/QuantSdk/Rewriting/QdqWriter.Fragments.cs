@@ -1,31 +1,71 @@
 using QuantSdk.Onnx;
-using QuantSdk.Runtime;
+using QuantSdk.Planning;
 
 namespace QuantSdk.Rewriting;
 
-/// <summary>Fragments of graph, as the formats that are not integers write them, put into the graph under free names.</summary>
+/// <summary>Formats that are not integers, whose forms are fragments.</summary>
 internal sealed partial class QdqWriter
 {
-    private readonly long _opset;
-    private readonly Dictionary<string, List<TensorProto>> _shared = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, List<(TensorProto Constant, string Name)>> _shared = new(StringComparer.Ordinal);
     private readonly Dictionary<(string, string), string> _fragments = [];
+    private readonly Dictionary<(WeightPlan, object?, bool), EncodedLayer> _encoded = [];
     private readonly Dictionary<NodeProto, IReadOnlyList<NodeProto>> _replacements = new(ReferenceEqualityComparer.Instance);
 
-    /// <summary>The file that the model came from.</summary>
-    public string Path { get; }
-
-    /// <summary>A constant of the graph.</summary>
-    public TensorProto Initializer(string name) => _view.Initializer(name)!;
-
-    /// <exception cref="QuantSdkException">QSDK3001 where the model's operator set is older than a format needs.</exception>
-    public void Require(long opset, string format)
+    /// <summary>Quantises and dequantises a layer's activation; returns the name of the result.</summary>
+    public string Activation(LayerPlan layer, string target)
     {
-        if (_opset < opset)
-            throw new QuantSdkException("QSDK3001", $"'{Path}' uses opset {_opset}; the format {format} needs {opset} or newer. Export the model again with that opset.", Path);
+        var plan = layer.Activation;
+        if (plan.Format == "float")
+            return plan.Tensor;
+        var weight = _view.Initializer(layer.Weight.Tensor)!.Dims;
+        // A linear layer sums over the last axis of its activation. A convolution does not, and has no blocks there.
+        var reduction = weight[layer.Weight.Axis == weight.Count - 1 ? ^2 : ^1];
+        return Insert(plan.Tensor, $"{plan.Format} {plan.Amax:r}", () => FormatWriter.Activation(target, plan, reduction));
     }
 
-    /// <summary>Adds a fragment that reads <paramref name="tensor"/>, once a key; returns the name of its result.</summary>
-    public string Insert(string tensor, string key, Func<Fragment> make)
+    /// <summary>Stores a layer's weight in the form that a target reads.</summary>
+    /// <param name="factors">What input channels are multiplied by.</param>
+    /// <param name="centres">What was subtracted from input channels.</param>
+    public EncodedLayer Weight(LayerPlan layer, float[]? factors, float[]? centres, string target)
+    {
+        var key = (layer.Weight, (object?)factors, centres is not null);
+        if (_encoded.TryGetValue(key, out var done))
+            return done;
+        var tensor = _view.Initializer(layer.Weight.Tensor)!;
+        if (layer.Weight.Format == "float" && factors is null && centres is null)
+            return new EncodedLayer(tensor.Name, [], [], null, [], []);
+        var shape = WeightShape.Of(layer.Op, layer.Weight.Axis, tensor.Dims, layer.Groups);
+        var (values, smoothed) = EncodedLayer.Smooth(tensor, shape, factors);
+        var (fragment, decoded) = FormatWriter.Weight(target, layer.Weight, smoothed, tensor.Dims);
+        var (rounding, centring) = EncodedLayer.Corrections(values, smoothed, i => decoded[i], shape, factors, layer.Activation.Means, centres);
+        fragment = Adopt(fragment);
+        _first.AddRange(fragment.Nodes);
+        return _encoded[key] = new EncodedLayer(fragment.Output, [], [], null, rounding, centring);
+    }
+
+    /// <summary>Puts MatMulBnb4 in the place of a product.</summary>
+    public void Nf4Product(LayerPlan layer)
+    {
+        var node = Nodes[layer.Node];
+        var weight = _view.Initializer(layer.Weight.Tensor)!;
+        var values = weight.ToFloats();
+        FormatWriter.CheckFinite(weight.Name, values);
+        var (encoded, decoded) = Nf4MatMul.Encode(values, weight.Dims, layer.Weight.Axis, layer.Weight.BlockSize);
+        var correction = EncodedLayer.Corrections(values, values, i => decoded[i], WeightShape.Of(layer.Op, layer.Weight.Axis, weight.Dims, 1), null, layer.Activation.Means, null).Rounding;
+        var bias = layer.Bias;
+        if (layer.Op == "MatMul")
+            AddBehind(node, correction, insert: false);
+        else if (correction.Any(c => c != 0))
+            bias = Vector(layer.Node + "_bias", bias is null ? correction : [.. Values(bias).Select((v, o) => v + correction[o])]);
+        var fragment = Adopt(Nf4MatMul.Write(node.Input[0], layer.Node, encoded, weight.Dims, layer.Weight.Axis, bias));
+        // Its first node takes the product's name, its result that of the output.
+        fragment.Nodes[0].Name = node.Name;
+        fragment.Nodes[^1].Output[0] = node.Output[0];
+        _replacements[node] = fragment.Nodes;
+    }
+
+    /// <summary>Adds a fragment that reads a tensor, once a key; returns the name of its result.</summary>
+    private string Insert(string tensor, string key, Func<Fragment> make)
     {
         if (_fragments.TryGetValue((tensor, key), out var output))
             return output;
@@ -33,16 +73,6 @@ internal sealed partial class QdqWriter
         foreach (var node in fragment.Nodes)
             After(tensor, node);
         return _fragments[(tensor, key)] = fragment.Output;
-    }
-
-    /// <summary>Puts a fragment in the place of a node of one output: its first node takes the node's name, its result that of the output.</summary>
-    public void Replace(NodeProto node, Fragment fragment)
-    {
-        fragment = Adopt(fragment);
-        fragment.Nodes[0].Name = node.Name;
-        var last = fragment.Nodes.Single(n => n.Output.Contains(fragment.Output));
-        last.Output[last.Output.IndexOf(fragment.Output)] = node.Output[0];
-        _replacements[node] = fragment.Nodes;
     }
 
     /// <summary>The fragment with names that are free in this graph, its constants among the graph's: equal ones are there once.</summary>
@@ -61,18 +91,22 @@ internal sealed partial class QdqWriter
             if (node.Domain.Length > 0 && Model.OpsetImport.All(o => o.Domain != node.Domain))
                 Model.OpsetImport.Add(new OperatorSetIdProto { Domain = node.Domain, Version = 1 });
         }
-        return fragment with { Output = names[fragment.Output] };
+        return fragment with { Output = names.GetValueOrDefault(fragment.Output, fragment.Output) };
     }
 
     private string Shared(TensorProto constant)
     {
         if (!_shared.TryGetValue(constant.Name, out var named))
             _shared[constant.Name] = named = [];
-        if (named.FirstOrDefault(t => t.DataType == constant.DataType && t.Dims.Equals(constant.Dims) && t.RawData.Equals(constant.RawData)) is { } equal)
-            return equal.Name;
-        named.Add(constant);
-        constant.Name = Unique(constant.Name, "");
+        foreach (var (other, taken) in named)
+        {
+            if (other.DataType == constant.DataType && other.Dims.Equals(constant.Dims) && other.RawData.Equals(constant.RawData))
+                return taken;
+        }
+        var name = Unique(constant.Name, "");
+        named.Add((constant, name));
+        constant.Name = name;
         _initializers.Add(constant);
-        return constant.Name;
+        return name;
     }
 }

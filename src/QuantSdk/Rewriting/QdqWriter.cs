@@ -28,7 +28,6 @@ internal sealed partial class QdqWriter
     public QdqWriter(OnnxModel model, IReadOnlyList<string> samples, RoundedWeights? rounded, bool negativeScales)
     {
         (_rounded, _negativeScales) = (rounded ?? RoundedWeights.None, negativeScales);
-        (Path, _opset) = (model.Path, model.Opset);
         Model = model.Proto.Clone();
         _view = new GraphView(Model.Graph);
         _dependent = _view.DependentOn(samples);
@@ -153,7 +152,6 @@ internal sealed partial class QdqWriter
     private string Integers(string stem, TensorProto weight, sbyte[] codes, IntGrid grid)
     {
         var type = grid.Format.Bits switch { 2 => TensorProto.Types.DataType.Int2, 4 => TensorProto.Types.DataType.Int4, _ => TensorProto.Types.DataType.Int8 };
-        Require(grid.Format.Bits == 2 ? 25 : 21, $"int{grid.Format.Bits}");
         var geometry = grid.Geometry;
         _initializers.Add(Tensors.Raw(stem + "_q", type, IntPacking.Pack(codes, grid.Format.Bits), [.. weight.Dims]));
         _initializers.Add(Tensors.Create(stem + "_scale", grid.Scales, geometry.ScaleDims));

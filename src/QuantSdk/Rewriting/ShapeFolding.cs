@@ -80,7 +80,8 @@ internal static class ShapeFolding
         }
         foreach (var tensor in frontier)
         {
-            if (untrusted.Contains(tensor) || !Same(runs, tensor) || runs[0][tensor].RawData.Length > MaxBytes)
+            // A sequence has no type here.
+            if (untrusted.Contains(tensor) || !Same(runs, tensor) || runs[0][tensor].DataType == 0 || runs[0][tensor].RawData.Length > MaxBytes)
                 continue;
             var name = tensor + "_folded";
             var constant = runs[0][tensor].Clone();

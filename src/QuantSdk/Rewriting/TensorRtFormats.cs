@@ -1,5 +1,6 @@
 using QuantSdk.Numerics;
 using QuantSdk.Onnx;
+using QuantSdk.Planning;
 using static QuantSdk.Onnx.TensorProto.Types;
 
 namespace QuantSdk.Rewriting;
@@ -18,6 +19,9 @@ internal static class TensorRtFormats
 
     /// <summary>The domain of TensorRT's own operators.</summary>
     public const string Domain = "trt";
+
+    /// <summary>True for a plan whose graph has operators or types that ONNX Runtime's CPU cannot run.</summary>
+    public static bool OnlyThere(Plan plan) => plan.Layers.Any(l => l.Activation.Format is "mxfp8" or "nvfp4" || l.Weight.Format is "mxfp8" or "nvfp4");
 
     /// <param name="amax">Largest magnitude in the calibration data; mxfp8 does without.</param>
     public static Fragment Activation(string format, string tensor, float amax) => format switch

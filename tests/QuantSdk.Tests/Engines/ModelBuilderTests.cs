@@ -145,6 +145,6 @@ public sealed class ModelBuilderTests
         Assert.HasCount(1, Directory.GetDirectories(folder.Path));
     }
 
-    private static BuildRequest Request(TempFolder folder, string model, Dictionary<string, string> metadata) =>
+    internal static BuildRequest Request(TempFolder folder, string model, Dictionary<string, string> metadata) =>
         new(Path.GetFileNameWithoutExtension(model), Repository.Digits(model), Repository.Digits(""), folder["engine"], folder["m.report.json"], 2, metadata, null);
 }

@@ -246,7 +246,8 @@ public sealed class IntBlocksTests
                 yield return (Stored(scale), (int)Math.Clamp(MathF.Round(-low * ratio / scale, MidpointRounding.ToEven) - half, -half, half - 1));
                 continue;
             }
-            yield return (Stored(amax / (half - 1) * ratio), 0);
+            if (percent == 100 || format.Bits != 4)
+                yield return (Stored(amax / (half - 1) * ratio), 0);
             if (format.Bits < 8)
                 yield return (Stored((high > -low && format.NegativeScales ? -amax : amax) / half * ratio), 0);
         }

@@ -56,6 +56,8 @@ internal sealed record WeightOnlyGraph(ModelProto Model, IReadOnlyList<LoweredWe
             proto.Graph.Initializer.Add(((TensorProto?[])[weight.Codes, weight.Scales, weight.ZeroPoints]).OfType<TensorProto>());
         proto.ProducerName = "QuantSdk";
         DeadCode.Remove(proto.Graph);
+        if (target == "cpu")
+            TiedProducts.Fuse(proto);
         return new WeightOnlyGraph(proto, [.. lowered.Values]);
     }
 

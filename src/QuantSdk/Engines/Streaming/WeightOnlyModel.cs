@@ -52,7 +52,7 @@ internal sealed class WeightOnlyModel
     /// <summary>Writes the model for a target.</summary>
     /// <param name="target">cpu or tensorrt.</param>
     /// <returns>What was decided.</returns>
-    /// <exception cref="QuantSdkException">QSDK1004 where it cannot be written, QSDK3040 for a weight without a range, QSDK3041 for what the target cannot run.</exception>
+    /// <exception cref="QuantSdkException">QSDK1004 where it cannot be written, QSDK3040 for a weight without a range.</exception>
     public Plan Write(string target, string path, string dataPath, int threads, Action<long, long>? progress, CancellationToken cancellation)
     {
         var plan = WeightOnlyPlanner.Make(_view.Planned, _placement, _recipe, target);

@@ -1,4 +1,5 @@
 using QuantSdk.Engines;
+using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Onnx.Upgrading;
@@ -10,7 +11,7 @@ internal sealed class GraphUpgrade
     private readonly string _path;
     private readonly long _from, _to;
     private readonly UniqueNames _names;
-    private readonly Lazy<IReadOnlyDictionary<string, TypeProto.Types.Tensor>> _types;
+    private readonly Lazy<IReadOnlyDictionary<string, TypeProto.Types.Tensor>> _types, _simplifiedTypes;
 
     public GraphUpgrade(ModelProto model, string path, long from, long to)
     {
@@ -18,6 +19,8 @@ internal sealed class GraphUpgrade
         // Asked for the first time in the middle of the walk: what is inferred is inferred from the model as it came.
         var before = model.Clone();
         _types = new(() => TypeInference.Infer(before));
+        // Exporters compute the shapes that they reshape to; where those are folded, the rank of what follows is known.
+        _simplifiedTypes = new(() => TypeInference.Infer(Simplification.Simplify(new OnnxModel(before, path, [])).Proto));
         _names = new UniqueNames(model.Graph);
     }
 
@@ -25,7 +28,8 @@ internal sealed class GraphUpgrade
 
     public string UniqueName(string stem) => _names.Make(stem);
 
-    public TypeProto.Types.Tensor? TypeOf(string tensor) => _types.Value.GetValueOrDefault(tensor);
+    public TypeProto.Types.Tensor? TypeOf(string tensor) =>
+        _types.Value.GetValueOrDefault(tensor) is { Shape: not null } known ? known : _simplifiedTypes.Value.GetValueOrDefault(tensor) ?? _types.Value.GetValueOrDefault(tensor);
 
     public QuantSdkException Refusal(NodeProto node, long version, string why) => new(
         "QSDK3001", $"'{_path}' uses opset {_from} and has to be upgraded to {_to}, but the node '{node.Label()}' cannot be: {node.OpType} changed in opset {version}, and {why}. Export the model again with opset {_to} or newer.", _path, node.Label());

@@ -32,8 +32,8 @@ internal static class CostAwarePlacement
     public static CostedPlacement Decide(OnnxModel model, Placement placement, CalibrationTable calibration, CostTable? table, string cpuClass, int batch)
     {
         var view = new GraphView(model.Graph);
-        var layers = placement.Layers.Where(l => l.Op != "ConvTranspose").ToArray();
-        var shapes = layers.Select(l => LayerWork.Of(l, view.Initializer(l.Weight)!, calibration, batch, HasBias(view, l))).ToArray();
+        var layers = Layers(placement);
+        var shapes = Shapes(view, placement, calibration, batch);
         if (table is null)
             return Split(placement, layers, [.. shapes.Select(s => IsSurelyFaster(s, cpuClass))], _ => $"may be slower in int8 on this CPU (no times of class {cpuClass} are known, and it is small; `quantsdk tune` measures them)", view, calibration, []);
         var model8 = new CostModel(view, layers, shapes, calibration, table, batch);
@@ -45,6 +45,12 @@ internal static class CostAwarePlacement
         }).ToArray();
         return Split(placement, layers, int8, i => string.Create(CultureInfo.InvariantCulture, $"would be slower in int8 on this CPU (predicted {costs[i].Int8Microseconds:0.0} µs against {costs[i].FloatMicroseconds:0.0} µs)"), view, calibration, costs);
     }
+
+    /// <summary>The work of every layer that has an int8 kernel, in the order of the placement.</summary>
+    public static WorkShape[] Shapes(GraphView view, Placement placement, CalibrationTable calibration, int batch) =>
+        [.. Layers(placement).Select(l => LayerWork.Of(l, view.Initializer(l.Weight)!, calibration, batch, HasBias(view, l)))];
+
+    private static Layer[] Layers(Placement placement) => [.. placement.Layers.Where(l => l.Op != "ConvTranspose")];
 
     private static CostedPlacement Split(Placement placement, Layer[] layers, bool[] int8, Func<int, string> reason, GraphView view, CalibrationTable calibration, IReadOnlyList<LayerCost> costs)
     {

@@ -1,7 +1,9 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Numerics.Tensors;
 using QuantSdk.Engines;
+using QuantSdk.Engines.Streaming;
 using QuantSdk.Onnx;
+using QuantSdk.Recipes;
 using QuantSdk.Runtime;
 using QuantSdk.Tests.Onnx;
 using static QuantSdk.Onnx.TensorProto.Types;
@@ -29,14 +31,14 @@ public sealed class WeightOnlyBuildTests
     {
         using var folder = new TempFolder();
         var path = Arch(name);
-        var metadata = new Dictionary<string, string> { ["Weights"] = weights, ["Activations"] = "float", ["Targets"] = "cpu;tensorrt-onnx" };
+        var metadata = new Dictionary<string, string> { ["Weights"] = weights, ["Activations"] = "float", ["Targets"] = weights == "int4" ? "cpu;tensorrt-onnx" : "cpu" };
         var result = Build(path, folder, metadata);
         using var reference = ModelSession.Open(path, new SessionSettings { Threads = 2 });
         using var engine = QuantizedModel.Load(folder["engine"]);
-        using var tensorrt = ModelSession.Open(Path.Combine(folder["engine"], "tensorrt", "model.onnx"), new SessionSettings { Threads = 2 });
+        using var tensorrt = weights == "int4" ? ModelSession.Open(Path.Combine(folder["engine"], "tensorrt", "model.onnx"), new SessionSettings { Threads = 2 }) : null;
         var inputs = Tokens(reference);
         var expected = reference.Run(inputs);
-        foreach (var session in (ModelSession[])[engine.Session, tensorrt])
+        foreach (var session in ((ModelSession?[])[engine.Session, tensorrt]).OfType<ModelSession>())
         {
             var actual = session.Run(inputs);
             foreach (var (output, tensor) in expected)
@@ -111,7 +113,7 @@ public sealed class WeightOnlyBuildTests
         {
             using var folder = new TempFolder();
             var metadata = new Dictionary<string, string> { ["Weights"] = "int4", ["Activations"] = "float", ["Targets"] = "tensorrt-onnx", [key] = value };
-            Assert.AreEqual("QSDK3041", Assert.ThrowsExactly<QuantSdkException>(() => Build(Arch("llama"), folder, metadata)).Code, key);
+            Assert.AreEqual("QSDK3030", Assert.ThrowsExactly<QuantSdkException>(() => Build(Arch("llama"), folder, metadata)).Code, key);
             Assert.IsEmpty(Directory.GetFileSystemEntries(folder.Path), "nothing is left");
         }
         using var last = new TempFolder();
@@ -129,6 +131,38 @@ public sealed class WeightOnlyBuildTests
         var request = new BuildRequest("m", Arch("llama"), folder.Path, folder["engine"], null, 2, new Dictionary<string, string> { ["Precision"] = "int4" }, null);
         Assert.Throws<OperationCanceledException>(() => ModelBuilder.Build(request, log, source.Token));
         Assert.IsEmpty(Directory.GetFileSystemEntries(folder.Path));
+    }
+
+    [TestMethod]
+    public void A_full_disk_is_an_error_with_a_code()
+    {
+        using var folder = new TempFolder();
+        var model = WeightOnlyModel.Open(Arch("llama"), new Recipe { Name = "m", Weights = "int4", Activations = "float" });
+        foreach (var data in (string[])["/dev/full", folder["none/model.data"]])
+            Assert.AreEqual("QSDK1004", Assert.ThrowsExactly<QuantSdkException>(() => model.Write("cpu", folder["model.onnx"], data, 2, null, default)).Code, data);
+    }
+
+    [TestMethod]
+    public void Tensors_that_share_bytes_go_on_sharing_them()
+    {
+        using var folder = new TempFolder();
+        var model = TestModels.Create(
+            [TestModels.Input("ids", DataType.Int64, -1)], ["y"],
+            [Tensors.Create("table", TestModels.Random(900 * 64, 1), 900, 64), Tensors.Create("same", TestModels.Random(900 * 64, 1), 900, 64), Tensors.Create("w", TestModels.Random(64 * 64, 2), 64, 64), Tensors.Create("last", TestModels.Random(64 * 64, 3), 64, 64)],
+            Nodes.Create("Gather", "a", ["table", "ids"], ["e1"]), Nodes.Create("Gather", "b", ["same", "ids"], ["e2"]), Nodes.Create("Add", "c", ["e1", "e2"], ["e"]),
+            Nodes.Create("MatMul", "d", ["e", "w"], ["h"]), Nodes.Create("MatMul", "f", ["h", "last"], ["y"]));
+        (model.IrVersion, model.OpsetImport[0].Version) = (10, 21);
+        OnnxFile.Save(model, folder["m.onnx"], folder["m.data"]);
+        var saved = ModelProto.Parser.ParseFrom(File.ReadAllBytes(folder["m.onnx"]));
+        var (table, same) = (saved.Graph.Initializer[0], saved.Graph.Initializer[1]);
+        same.ExternalData.Clear();
+        same.ExternalData.Add(table.ExternalData);
+        OnnxFile.SaveGraph(saved, folder["shared.onnx"]);
+        WeightOnlyModel.Open(folder["shared.onnx"], new Recipe { Name = "m", Weights = "int8", Activations = "float" }).Write("cpu", folder["out.onnx"], folder["out.data"], 2, null, default);
+        Assert.IsLessThan(1.5 * 900 * 64 * 4, new FileInfo(folder["out.data"]).Length);
+        var written = OnnxFile.Load(folder["out.onnx"]).Graph;
+        Assert.AreEqual(Hash(written, "table"), Hash(written, "same"));
+        CollectionAssert.AreEqual(model.Graph.Initializer[0].RawData.ToByteArray(), written.Initializer.Single(t => t.Name == "table").RawData.ToByteArray());
     }
 
     private sealed class CancellingLog(CancellationTokenSource source) : IBuildLog
