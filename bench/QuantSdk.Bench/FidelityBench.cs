@@ -127,7 +127,7 @@ internal static class FidelityBench
             var recipe = protocol.Recipe with { OptimizeFor = "size" };
             Ours("ours, cpu engine", recipe, "w8a8", quantisation =>
             {
-                var engine = quantisation.OpenEngine(out var fused);
+                var engine = quantisation.OpenEngine(out var fused, timed: false);
                 report.Figure($"{protocol.Name}_int8_mac_share", fused.MacShare);
                 report.Figure($"{protocol.Name}_size_ratio", (double)quantisation.PortableBytes / quantisation.Original.FileBytes);
                 report.Line(string.Create(CultureInfo.InvariantCulture, $"  int8_mac_share {fused.MacShare:f3}, {fused.Fused.Count} of {quantisation.Plan.Layers.Count} layers; file {(double)quantisation.PortableBytes / quantisation.Original.FileBytes:f3} of float"));
@@ -162,7 +162,37 @@ internal static class FidelityBench
         {
             var (weights, activations) = s_formats[format];
             Naively($"naive {format}", new NaiveForm(weights, activations == "int8" ? "u8" : activations, _layers), format + "_naive", metric: true);
-            Ours($"ours {format}", protocol.Recipe with { OptimizeFor = "size", Precision = weights, Weights = weights, Activations = activations }, format, q => q.OpenSim());
+            var recipe = protocol.Recipe with { OptimizeFor = "size", Precision = weights, Weights = weights, Activations = activations };
+            Ours($"ours {format}", recipe, format, q => q.OpenSim());
+            if (format == "w4a8" && protocol.Name == "unet")
+                Combinations(recipe);
+        }
+
+        /// <summary>W4A8 with and without what its literature adds: a scale for each branch of a skip connection, ranges from maxima a timestep.</summary>
+        private void Combinations(Recipe recipe)
+        {
+            foreach (var (split, timestep) in (ReadOnlySpan<(bool, bool)>)[(false, false), (true, false), (false, true), (true, true)])
+            {
+                var name = (split, timestep) switch { (false, false) => "plain", (true, false) => "concat_split", (false, true) => "timestep", _ => "concat_split_timestep" };
+                Ours($"ours w4a8, {name.Replace('_', ' ')}", recipe with { ConcatSplit = split, Calibrator = timestep ? "timestep" : recipe.Calibrator }, $"w4a8_{name}", quantisation =>
+                {
+                    var share = Int4Share(quantisation);
+                    report.Line(string.Create(CultureInfo.InvariantCulture, $"  int4_weight_share {share:f3}"));
+                    report.Figure($"{protocol.Name}_w4a8_{name}_int4_weight_share", share);
+                    return quantisation.OpenSim();
+                });
+            }
+        }
+
+        /// <summary>Weights in 4 bits over all weights of layers outside the built-in exclusions.</summary>
+        private static double Int4Share(Quantisation quantisation)
+        {
+            var weights = quantisation.Model.Graph.Initializer.ToDictionary(t => t.Name, StringComparer.Ordinal);
+            var nodes = quantisation.Model.Graph.Node.ToDictionary(n => n.Label(), StringComparer.Ordinal);
+            long Elements(string weight) => weights.TryGetValue(weight, out var tensor) ? tensor.Count() : 0;
+            var left = quantisation.Plan.Kept.Where(k => !k.BuiltIn && nodes.TryGetValue(k.Node, out var node) && Placement.IsProduct(node)).Sum(k => Elements(nodes[k.Node].Input[1]));
+            var int4 = quantisation.Plan.Layers.Where(l => l.Weight.Format == "int4").Sum(l => Elements(l.Weight.Tensor));
+            return (double)int4 / (quantisation.Plan.Layers.Sum(l => Elements(l.Weight.Tensor)) + left);
         }
 
         private double Naively(string what, NaiveForm form, string? figure, bool metric)

@@ -58,13 +58,21 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
 
     /// <summary>What ONNX Runtime makes of the portable graph, opened as an engine is.</summary>
     /// <param name="fused">Which layers run in int8.</param>
-    public ModelSession OpenEngine(out FusedLayers fused)
+    /// <param name="timed">False where nothing is timed: workers that do not spin leave the cores to whoever shares them.</param>
+    public ModelSession OpenEngine(out FusedLayers fused, bool timed = true)
     {
         var optimised = Path.ChangeExtension(Portable, ".optimised.onnx");
         OrtEngine.Optimise(Portable, optimised, Threads);
         fused = FusedLayers.Count(OnnxFile.Load(optimised), Plan);
-        return ModelSession.Open(optimised, new SessionSettings { Threads = Threads, Optimisation = Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL });
+        return ModelSession.Open(optimised, new SessionSettings
+        {
+            Threads = Threads,
+            Optimisation = Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+            Entries = timed ? new Dictionary<string, string>() : NotSpinning,
+        });
     }
+
+    private static Dictionary<string, string> NotSpinning => new() { ["session.intra_op.allow_spinning"] = "0" };
 
     /// <summary>The tensorrt lowering, run as it is written: quantise and dequantise, nothing fused.</summary>
     public ModelSession OpenTensorRt() => OpenSimulated(Lowering.Lower(Model, Plan, "tensorrt", Rounded), Path.ChangeExtension(Portable, ".tensorrt.onnx"));
@@ -76,8 +84,7 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     public static ModelSession OpenSimulated(Onnx.ModelProto model, string path)
     {
         Write(model, path);
-        // Nothing is timed here, and workers that do not spin leave the cores to whoever shares them.
-        return ModelSession.Open(path, new SessionSettings { Threads = Threads, Entries = new Dictionary<string, string> { ["session.disable_quant_qdq"] = "1", ["session.intra_op.allow_spinning"] = "0" } });
+        return ModelSession.Open(path, new SessionSettings { Threads = Threads, Entries = new Dictionary<string, string>(NotSpinning) { ["session.disable_quant_qdq"] = "1" } });
     }
 
     public static Placement Placed(OnnxModel model, Recipe recipe) => Placement.Decide(model, recipe, Roles.Find(model, recipe));
