@@ -14,7 +14,7 @@ internal sealed record Recipe
     /// <summary>Format of weights: int8, fp8, fp8-e5m2, int4, int2, nf4, mxfp8, nvfp4 or float.</summary>
     public string Weights { get; init; } = "int8";
 
-    /// <summary>Format of what the weights are multiplied with: int8, int8-dynamic, fp8, fp8-e5m2, mxfp8, nvfp4 or float.</summary>
+    /// <summary>Format of what the weights are multiplied with: int8, int8-dynamic (ranges found at run time; over the whole batch, so that one row's values depend on the others), fp8, fp8-e5m2, mxfp8, nvfp4 or float.</summary>
     public string Activations { get; init; } = "int8";
 
     /// <summary>Weights of one scale along the reduction axis of linear layers; 0: one scale an output channel. Null: by format.</summary>

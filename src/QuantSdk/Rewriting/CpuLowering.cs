@@ -40,6 +40,13 @@ internal static class CpuLowering
                 continue;
             }
             var node = writer.Nodes[layer.Node];
+            if (layer.Activation.Format == "int8-dynamic")
+            {
+                // The kernel itself looks for the range, over all rows of the batch.
+                var dynamic = writer.Weight(layer, null, null, divisors: null);
+                node.Input[1] = dynamic.Name;
+                continue;
+            }
             var (activation, grid, factors, centres) = Activation(writer, layer, bound.Contains(layer.Activation.Tensor));
             node.Input[0] = activation;
             var output = layer.Output is null ? null : outputs.GetValueOrDefault(layer.Output.Tensor);
@@ -47,7 +54,7 @@ internal static class CpuLowering
             node.Input[1] = weight.Name;
             Bias(writer, layer, node, weight, grid, output, centres is not null);
         }
-        return FloatFusions.AfterQuantising(writer.Finish(), fused.Shapes);
+        return FloatFusions.AfterQuantising(writer.Finish(), fused.Shapes, layers.Where(l => l.Activation.Format == "int8-dynamic").Select(l => l.Node).ToHashSet(StringComparer.Ordinal));
     }
 
     private static (string Name, Int8Grid Grid, float[]? Factors, float[]? Centres) Activation(QdqWriter writer, LayerPlan layer, bool bound)

@@ -44,6 +44,45 @@ public sealed class LinearKernelsTests
         }
     }
 
+    [TestMethod]
+    [DataRow("MatMul", false)]
+    [DataRow("Gemm", false)]
+    [DataRow("Gemm", true)]
+    public void Ranges_found_at_run_time_are_those_of_DynamicQuantizeLinear(string op, bool transposed)
+    {
+        const int outputs = 8, rows = 7;
+        var random = new Random(5);
+        var codes = Enumerable.Range(0, Channels * outputs).Select(_ => (sbyte)random.Next(-127, 128)).ToArray();
+        // By output channels: [N, K] holds at (n, k) what [K, N] holds at (k, n).
+        var stored = transposed ? [.. Enumerable.Range(0, codes.Length).Select(i => codes[i % Channels * outputs + i / Channels])] : codes;
+        List<TensorProto> Initializers(sbyte[] weight, bool byOutputs) =>
+        [
+            Tensors.Create("w", weight, byOutputs ? [outputs, Channels] : [Channels, outputs]), Tensors.Vector("sw", [.. Enumerable.Range(1, outputs).Select(i => 0.003f * i)]), Tensors.Vector("zw", new sbyte[outputs]),
+            Tensors.Vector("bias", TestModels.Random(outputs, 4)),
+        ];
+        var x = TestModels.Input("x", DataType.Float, -1, Channels);
+        NodeProto[] product = op == "Gemm"
+            ? [Nodes.Create("Gemm", "product", ["x", "wdq", "bias"], ["y"]).With("transB", transposed ? 1L : 0)]
+            : [Nodes.Create("MatMul", "product", ["x", "wdq"], ["p"]), Nodes.Create("Add", "sum", ["p", "bias"], ["y"])];
+        var planned = TestModels.Create([x], ["y"], Initializers(stored, transposed), [Nodes.Create("DequantizeLinear", "dqw", ["w", "sw", "zw"], ["wdq"]).With("axis", transposed ? 0L : 1), .. product]);
+        var written = LinearKernels.Write(planned.Clone(), new HashSet<string> { "product" });
+        Assert.AreEqual("DynamicQuantizeMatMul", written.Graph.Node.Single().OpType);
+        Assert.HasCount(2, LinearKernels.Write(planned.Clone()).Graph.Node.Where(n => n.OpType is "DequantizeLinear" or "MatMul" or "Gemm"), "weight-only stays as it is");
+        var reference = TestModels.Create(
+            [x], ["y"], Initializers(codes, false),
+            Nodes.Create("DynamicQuantizeLinear", "q", ["x"], ["xq", "sx", "zx"]), Nodes.Create("MatMulInteger", "mm", ["xq", "w", "zx", "zw"], ["i"]), Nodes.Create("Cast", "c", ["i"], ["f"]).With("to", 1),
+            Nodes.Create("Mul", "s", ["sx", "sw"], ["ss"]), Nodes.Create("Mul", "m", ["f", "ss"], ["p"]), Nodes.Create("Add", "a", ["p", "bias"], ["y"]));
+        using var folder = new TempFolder();
+        OnnxFile.Save(reference, folder["a.onnx"], folder["a.data"]);
+        OnnxFile.Save(written, folder["b.onnx"], folder["b.data"]);
+        using var before = ModelSession.Open(folder["a.onnx"], new SessionSettings { Threads = 1, Optimisation = Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL });
+        using var after = ModelSession.Open(folder["b.onnx"], new SessionSettings { Threads = 1 });
+        var input = new Dictionary<string, ModelTensor> { ["x"] = ModelTensor.Create(TestModels.Random(rows * Channels, 2), rows, Channels) };
+        var (a, b) = (before.Run(input)["y"].AsSpan<float>().ToArray(), after.Run(input)["y"].AsSpan<float>().ToArray());
+        for (var i = 0; i < a.Length; i++)
+            Assert.AreEqual(a[i], b[i], 1e-4);
+    }
+
     private static ModelProto QuantisedLinear(string variant)
     {
         const int outputs = 8;

@@ -21,7 +21,7 @@ internal static class CostAwarePlacement
         if (recipe.OptimizeFor != "speed" || !recipe.Targets.Contains("cpu") || recipe.Weights != "int8" || recipe.Activations is not ("int8" or "int8-dynamic"))
             return new CostedPlacement(placement, []);
         var cpuClass = CpuClass.Of(cpuFeatures);
-        return Decide(model, placement, calibration, costs ?? CostTable.Shipped(cpuClass), cpuClass, BatchOf(recipe));
+        return Decide(model, placement, calibration, costs ?? CostTable.Shipped(cpuClass), cpuClass, BatchOf(recipe), recipe.Activations == "int8-dynamic");
     }
 
     /// <summary>Rows that a model is taken to run at once: with guidance, the conditional and the unconditional one.</summary>
@@ -29,14 +29,15 @@ internal static class CostAwarePlacement
 
     /// <param name="table">Null where the class of CPU was never measured: a rule then keeps what is too small to be sure of in float.</param>
     /// <param name="batch">Rows that run at once.</param>
-    public static CostedPlacement Decide(OnnxModel model, Placement placement, CalibrationTable calibration, CostTable? table, string cpuClass, int batch)
+    /// <param name="dynamic">Linear layers quantise what they read at run time.</param>
+    public static CostedPlacement Decide(OnnxModel model, Placement placement, CalibrationTable calibration, CostTable? table, string cpuClass, int batch, bool dynamic = false)
     {
         var view = new GraphView(model.Graph);
         var layers = Layers(placement);
         var shapes = Shapes(view, placement, calibration, batch);
         if (table is null)
             return Split(placement, layers, [.. shapes.Select(s => IsSurelyFaster(s, cpuClass))], _ => $"may be slower in int8 on this CPU (no times of class {cpuClass} are known, and it is small; `quantsdk tune` measures them)", view, calibration, []);
-        var model8 = new CostModel(view, layers, shapes, calibration, table, batch);
+        var model8 = new CostModel(view, layers, shapes, calibration, table, batch, dynamic);
         var int8 = model8.Cheapest();
         var costs = layers.Select((l, i) =>
         {

@@ -15,15 +15,17 @@ internal sealed class CostModel
 
     private readonly CostTable _table;
     private readonly Layer[] _layers;
+    private readonly bool _dynamic;
     private readonly double[] _float, _int8;
     private readonly Edge[] _edges;
     private readonly (int Activation, int Output)[] _edgesOf;
 
-    public CostModel(GraphView view, Layer[] layers, WorkShape[] shapes, CalibrationTable calibration, CostTable table, int batch)
+    /// <param name="dynamic">Linear layers quantise what they read themselves.</param>
+    public CostModel(GraphView view, Layer[] layers, WorkShape[] shapes, CalibrationTable calibration, CostTable table, int batch, bool dynamic = false)
     {
-        (_table, _layers) = (table, layers);
+        (_table, _layers, _dynamic) = (table, layers, dynamic);
         _float = [.. shapes.Select(s => table.Microseconds(CostKernels.Of(s, int8: false), s))];
-        _int8 = [.. shapes.Select(s => table.Microseconds(CostKernels.Of(s, int8: true), s))];
+        _int8 = [.. shapes.Select(s => table.Microseconds(dynamic && s.Kind == WorkShape.Linear ? CostKernels.LinearDynamic : CostKernels.Of(s, int8: true), s))];
         var index = new Dictionary<string, int>(StringComparer.Ordinal);
         var edges = new List<Edge>();
         _edgesOf = new (int, int)[layers.Length];
@@ -153,9 +155,9 @@ internal sealed class CostModel
         foreach (var reader in edge.Readers)
         {
             var convolves = _layers[reader].IsConvolution;
-            int8Reads |= int8[reader];
+            int8Reads |= int8[reader] && (convolves || !_dynamic);
             int8Convolves |= int8[reader] && convolves;
-            floatReads |= !int8[reader];
+            floatReads |= !int8[reader] || (_dynamic && !convolves);
             floatConvolves |= !int8[reader] && convolves;
             blockedReads &= !int8[reader] && convolves;
         }

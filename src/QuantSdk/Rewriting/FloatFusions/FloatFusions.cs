@@ -38,11 +38,12 @@ internal static class FloatFusions
 
     /// <summary>Normalisations, which until here take up scales of what they feed, and int8 products with their bias. Changes the graph in place.</summary>
     /// <param name="shapes">What <see cref="BeforeQuantising"/> returned.</param>
-    public static ModelProto AfterQuantising(ModelProto model, ProbedShapes? shapes)
+    /// <param name="dynamic">Products whose activations are quantised at run time.</param>
+    public static ModelProto AfterQuantising(ModelProto model, ProbedShapes? shapes, IReadOnlySet<string>? dynamic = null)
     {
         if (shapes is not null && RowNormalization.Fuse(model.Graph, shapes) > 0)
             DeadCode.Remove(model.Graph);
-        return LinearKernels.Write(ChannelsLast.Avoid(model));
+        return LinearKernels.Write(ChannelsLast.Avoid(model), dynamic);
     }
 
     /// <summary>Declares that a model uses ONNX Runtime's own operators.</summary>
