@@ -9,8 +9,8 @@ CultureInfo.DefaultThreadCurrentCulture = CultureInfo.CurrentCulture = CultureIn
     ("fidelity", "every model and format: error and end metric of naive min/max and of our default; [model…] [format…] for a part", report => FidelityBench.Run(report, [])),
     ("block", "an SD-like block and an 8x larger model: int8 against float, calibration against plain forwards", BlockBench.Run),
     ("engine", "load time and memory of a built engine against the float .onnx", EngineBench.Run),
-    ("speed", "UNet, MMDiT and CNN: the planned int8 engine against our own float engine, two rows, two threads", SpeedBench.Run),
     ("stream", "a 10 GB model to 4-bit weights: memory and speed", StreamBench.Run),
+    ("speed", "UNet, MMDiT and CNN: the planned int8 engine against our own float engine, two rows, two threads", SpeedBench.Run),
     ("costs", "the cost table of this class of CPU: each layer shape in float and in int8, one thread", CostsBench.Run),
     ("build", "a second `dotnet build` with up-to-date models against one without models", BuildBench.Run),
 ];

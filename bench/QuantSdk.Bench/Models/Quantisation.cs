@@ -23,7 +23,8 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     {
         var started = Stopwatch.GetTimestamp();
         var original = OnnxFile.Load(protocol.Path);
-        var model = Simplification.Simplify(Intake.Prepare(original, protocol.Recipe));
+        var simplified = Simplification.Simplify(Intake.Prepare(original, protocol.Recipe));
+        var model = ConcatSplit.Apply(simplified, protocol.Recipe, Roles.Find(simplified, protocol.Recipe));
         var placement = everyLayer ? EveryLayer(model) : Placed(model, protocol.Recipe);
         CalibrationTable calibration;
         var channels = new ChannelObservers(placement.Channels(model), Threads);

@@ -19,7 +19,7 @@ internal sealed record FloatModel(BuildRequest Request, Recipe Recipe, OnnxModel
         var prepared = Intake.Prepare(original, recipe);
         var roles = Planning.Roles.Find(original, recipe);
         log.Phase("Calibrate");
-        return new FloatModel(request, recipe, original, Simplification.Simplify(prepared), roles, ReferenceModel.Open(original, request.Threads));
+        return new FloatModel(request, recipe, original, ConcatSplit.Apply(Simplification.Simplify(prepared), recipe, roles), roles, ReferenceModel.Open(original, request.Threads));
     }
 
     /// <summary>The model of ConditionedBy, or null.</summary>

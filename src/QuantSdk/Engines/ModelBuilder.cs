@@ -43,7 +43,7 @@ internal sealed partial class ModelBuilder
         var prepared = Intake.Prepare(original, recipe);
         using var open = ReferenceModel.Open(original, _request.Threads);
         var reference = open.Session;
-        var model = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => Simplification.Simplify(prepared));
+        var model = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => ConcatSplit.Apply(Simplification.Simplify(prepared), recipe, roles));
 
         Plan? plan = null;
         CalibrationTable? calibration = null;

@@ -31,7 +31,10 @@ internal sealed class Patterns
         return new Patterns(patterns);
     }
 
-    public bool Matches(NodeProto node, string module) => _expressions.Any(e => e.IsMatch(node.Name) || e.IsMatch(node.OpType) || Ancestors(module).Any(e.IsMatch));
+    public bool Matches(NodeProto node, string module) => _expressions.Any(e => Names(node).Any(e.IsMatch) || e.IsMatch(node.OpType) || Ancestors(module).Any(e.IsMatch));
+
+    /// <summary>The node's name, and that of the node of the user's model that it is a part of.</summary>
+    private static IEnumerable<string> Names(NodeProto node) => node.MetadataProps.Where(p => p.Key == Rewrite.PartOf).Select(p => p.Value).Prepend(node.Name);
 
     private static IEnumerable<string> Ancestors(string module)
     {

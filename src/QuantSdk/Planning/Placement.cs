@@ -1,3 +1,4 @@
+using System.Globalization;
 using QuantSdk.Calibration;
 using QuantSdk.Onnx;
 using QuantSdk.Recipes;
@@ -10,8 +11,12 @@ namespace QuantSdk.Planning;
 /// <param name="Samples">The inputs that are the sample.</param>
 internal sealed record Placement(IReadOnlyList<string> Samples, IReadOnlyList<Layer> Layers, IReadOnlyList<Kept> Kept)
 {
-    /// <summary>The tensors whose ranges the lowerings need, in graph order: inputs of layers, and outputs of convolutions.</summary>
-    public IReadOnlyList<string> Tensors => [.. Layers.SelectMany(l => l.IsConvolution ? (string[])[l.Activation, l.Output] : [l.Activation]).Distinct(StringComparer.Ordinal)];
+    /// <summary>Products of activations that run in few bits: none below Level 4.</summary>
+    public IReadOnlyList<AttentionProduct> Attention { get; init; } = [];
+
+    /// <summary>The tensors whose ranges the lowerings need, in graph order: inputs of layers, and outputs of convolutions; then q, k and v of attention.</summary>
+    public IReadOnlyList<string> Tensors =>
+        [.. Layers.SelectMany(l => l.IsConvolution ? (string[])[l.Activation, l.Output] : [l.Activation]).Concat(Attention.SelectMany(a => (string[])[a.Q, a.K, a.V])).Distinct(StringComparer.Ordinal)];
 
     /// <summary>Where the channels of those tensors are, as the layers read and write them.</summary>
     public IReadOnlyDictionary<string, ChannelLayout> Channels(OnnxModel model)
@@ -35,6 +40,16 @@ internal sealed record Placement(IReadOnlyList<string> Samples, IReadOnlyList<La
         var exclude = Patterns.Create("ExcludeModules", recipe.ExcludeModules, model.Graph, modules);
         var only = Patterns.Create("Only", recipe.Only, model.Graph, modules);
         var structure = Structure.Of(view, roles);
+        var kinds = LayerKinds.Of(view, modules);
+        // By node; null: quantised.
+        var attention = new Dictionary<NodeProto, (string Reason, bool BuiltIn)?>(ReferenceEqualityComparer.Instance);
+        var quantised = new List<AttentionProduct>();
+        foreach (var (product, exclusion) in recipe.Level < 4 ? [] : AttentionPlacement.Decide(model, kinds.Attention, structure, recipe, only, exclude, modules))
+        {
+            attention[product.Scores] = attention[product.Output] = exclusion;
+            if (exclusion is null)
+                quantised.Add(product);
+        }
         var layers = new List<Layer>();
         var kept = new List<Kept>();
         foreach (var node in model.Graph.Node)
@@ -46,6 +61,12 @@ internal sealed record Placement(IReadOnlyList<string> Samples, IReadOnlyList<La
                 continue;
             }
             var module = modules[node];
+            if (attention.TryGetValue(node, out var decided))
+            {
+                if (decided is { } no)
+                    kept.Add(new Kept(node.Label(), node.OpType, module, no.Reason, no.BuiltIn));
+                continue;
+            }
             var (layer, reason) = Candidate(view, node, module);
             var builtIn = false;
             if (layer is not null && structure.Exclusion(layer) is { } exclusion)
@@ -56,12 +77,14 @@ internal sealed record Placement(IReadOnlyList<string> Samples, IReadOnlyList<La
                 reason = "not matched by Only";
             else if (layer is not null && exclude.Matches(node, module))
                 reason = "matched by ExcludeModules";
+            else if (layer is not null && kinds[node] is var kind && LayerKinds.Level(kind) > recipe.Level)
+                reason = string.Create(CultureInfo.InvariantCulture, $"above Level {recipe.Level} ({LayerKinds.Describe(kind)}: Level {LayerKinds.Level(kind)})");
             if (reason is null)
                 layers.Add(layer!);
             else
                 kept.Add(new Kept(node.Label(), node.OpType, module, reason, builtIn));
         }
-        return new Placement(structure.Samples, layers, kept);
+        return new Placement(structure.Samples, layers, kept) { Attention = quantised };
     }
 
     internal static bool IsProduct(NodeProto node) => node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");

@@ -1,3 +1,5 @@
+using QuantSdk.Onnx;
+
 namespace QuantSdk.Planning;
 
 /// <summary>One edge of the graph in few bits: a tensor with its range.</summary>
@@ -39,6 +41,19 @@ internal sealed record WeightPlan(string Tensor, string Format, int Axis, int Bl
 /// <param name="Groups">Of a convolution; 1 elsewhere.</param>
 internal sealed record LayerPlan(string Node, string Op, string Module, TensorPlan Activation, WeightPlan Weight, string? Bias, OutputPlan? Output, long Macs, int Groups = 1);
 
+/// <summary>softmax(q·kᵀ…)·v with all four operands of its two products in few bits.</summary>
+/// <param name="Scores">The node of q·kᵀ.</param>
+/// <param name="Output">The node of the product with v.</param>
+/// <param name="Probabilities">What the Softmax gives; its range is [0, 1], whatever the data.</param>
+internal sealed record AttentionPlan(string Scores, string Output, string Module, TensorPlan Q, TensorPlan K, TensorPlan Probabilities, TensorPlan V);
+
 /// <summary>What was decided: data that a person can read, diff and override. Ranges only; grids are the lowering's.</summary>
 /// <param name="Samples">The inputs that are the sample; what does not depend on them is conditioning, the same for every pixel or token.</param>
-internal sealed record Plan(int Schema, IReadOnlyList<string> Samples, IReadOnlyList<LayerPlan> Layers, IReadOnlyList<Kept> Kept);
+internal sealed record Plan(int Schema, IReadOnlyList<string> Samples, IReadOnlyList<LayerPlan> Layers, IReadOnlyList<Kept> Kept)
+{
+    /// <summary>Products of activations in few bits; targets without such kernels leave them in float.</summary>
+    public IReadOnlyList<AttentionPlan> Attention { get; init; } = [];
+
+    /// <summary>What of the model was written differently first.</summary>
+    public IReadOnlyList<Rewrite> Rewrites { get; init; } = [];
+}

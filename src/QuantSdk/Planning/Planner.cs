@@ -22,7 +22,18 @@ internal static class Planner
             layer.IsConvolution ? Output(layer, calibration[layer.Output], samples?.GetValueOrDefault(layer.Output)) : null,
             Macs(layer, weights[layer.Weight], calibration),
             layer.Groups)).ToArray();
-        return new Plan(2, placement.Samples, layers, placement.Kept);
+        return new Plan(2, placement.Samples, layers, placement.Kept) { Attention = [.. placement.Attention.Select(a => Attention(a, calibration))], Rewrites = model.Rewrites };
+    }
+
+    private static AttentionPlan Attention(AttentionProduct product, CalibrationTable calibration)
+    {
+        return new AttentionPlan(product.Scores.Label(), product.Output.Label(), product.Module, Tensor(product.Q), Tensor(product.K), new TensorPlan(product.Probabilities, "fp8", 0, 1, 1), Tensor(product.V));
+
+        TensorPlan Tensor(string name)
+        {
+            var c = calibration[name];
+            return new TensorPlan(name, "fp8", c.Low, c.High, c.Amax);
+        }
     }
 
     private static WeightPlan Weight(Layer layer, TensorProto weight, Recipe recipe)

@@ -9,6 +9,8 @@ namespace QuantSdk.Planning;
 /// </summary>
 internal sealed class Structure
 {
+    public const string Conditioning = "does not depend on the sample (conditioning)";
+
     private readonly HashSet<string> _dependent;
     private readonly HashSet<string> _behindWeights;
     private readonly HashSet<NodeProto> _last;
@@ -30,14 +32,17 @@ internal sealed class Structure
     /// <summary>The inputs that are the sample; without roles every float input, and of a model of tokens all.</summary>
     public IReadOnlyList<string> Samples { get; }
 
+    /// <summary>False for conditioning.</summary>
+    public bool DependsOnSample(string tensor) => _dependent.Contains(tensor);
+
     /// <summary>What language models keep.</summary>
     public LanguageModels Language { get; }
 
     /// <summary>The reason why a layer stays in float, or null.</summary>
     public string? Exclusion(Layer layer)
     {
-        if (!_dependent.Contains(layer.Activation))
-            return "does not depend on the sample (conditioning)";
+        if (!DependsOnSample(layer.Activation))
+            return Conditioning;
         if (_sampleIsFloat && !_behindWeights.Contains(layer.Activation))
             return "reads the sample";
         return _last.Contains(layer.Node) ? "writes the output" : Language.Exclusion(layer);

@@ -79,6 +79,8 @@ internal static class RecipeParser
         };
         if (!recipe.Portable && !recipe.Prepacked)
             throw new QuantSdkException("QSDK1020", $"{name}: Portable=false and Prepacked=false leave nothing to ship. Drop one of them.");
+        if (recipe.Level >= 4 && recipe.Activations is not ("fp8" or "mxfp8" or "nvfp4"))
+            throw new QuantSdkException("QSDK1020", $"{name}: Level=4 quantises attention products, which needs fp8; Activations is '{recipe.Activations}'. Set Precision to fp8, or Level to 3.");
         if (recipe.Scheduler is null)
         {
             foreach (var needsScheduler in (string[])["Steps", "GuidanceScale"])

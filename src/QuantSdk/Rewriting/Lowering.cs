@@ -39,6 +39,11 @@ internal static class Lowering
             node.Input[1] = weight.Name;
             Correct(writer, layer, node, weight, symmetric);
         }
+        foreach (var attention in plan.Attention)
+        {
+            writer.Operands(writer.Nodes[attention.Scores], target, attention.Q, attention.K);
+            writer.Operands(writer.Nodes[attention.Output], target, attention.Probabilities, attention.V);
+        }
         return writer.Finish();
     }
 

@@ -20,8 +20,18 @@ internal sealed partial class QdqWriter
         var weight = _view.Initializer(layer.Weight.Tensor)!.Dims;
         // A linear layer sums over the last axis of its activation. A convolution does not, and has no blocks there.
         var reduction = weight[layer.Weight.Axis == weight.Count - 1 ? ^2 : ^1];
-        return Insert(plan.Tensor, $"{plan.Format} {plan.Amax:r}", () => FormatWriter.Activation(target, plan, reduction));
+        return Activation(plan, reduction, target);
     }
+
+    /// <summary>Quantises and dequantises both operands of a product of activations.</summary>
+    /// <param name="tensors">What it multiplies; one scale each.</param>
+    public void Operands(NodeProto product, string target, params TensorPlan[] tensors)
+    {
+        for (var i = 0; i < product.Input.Count; i++)
+            product.Input[i] = Activation(tensors.First(t => t.Tensor == product.Input[i]), reduction: 0, target);
+    }
+
+    private string Activation(TensorPlan plan, long reduction, string target) => Insert(plan.Tensor, $"{plan.Format} {plan.Amax:r}", () => FormatWriter.Activation(target, plan, reduction));
 
     /// <summary>Stores a layer's weight in the form that a target reads.</summary>
     /// <param name="factors">What input channels are multiplied by.</param>

@@ -33,6 +33,8 @@ public sealed class RecipeParserTests
     [DataRow("Percentile", "NaN", "QSDK1020", "50")]
     [DataRow("Seed", "1.5", "QSDK1020", "whole")]
     [DataRow("Targets", "vulkan", "QSDK1020", "tensorrt-onnx")]
+    [DataRow("Level", "3.5", "QSDK1020", "2.5")]
+    [DataRow("Level", "4", "QSDK1020", "fp8")]
     [DataRow("Steps", "20", "QSDK1020", "Scheduler")]
     [DataRow("Cache", "auto", "QSDK1021", "Cache")]
     [DataRow("Targets", "tensorrt", "QSDK1021", "tensorrt-onnx")]
