@@ -89,7 +89,7 @@ public sealed class ModelBuilderTests
             Nodes.Create("MatMul", "first", ["x", "w0"], ["a"]), Nodes.Create("Sigmoid", "s1", ["a"], ["b"]), Nodes.Create("MatMul", "middle", ["b", "w1"], ["c"]), Nodes.Create("Sigmoid", "s2", ["c"], ["d"]), Nodes.Create("MatMul", "last", ["d", "w2"], ["y"]));
         TestModels.Reload(model, folder);
         var log = new SilentLog();
-        var request = Request(folder, "digits_cnn.onnx", new() { ["CalibrationData"] = "random" }) with { Model = folder["model.onnx"] };
+        var request = Request(folder, "digits_cnn.onnx", new() { ["CalibrationData"] = "random", ["OptimizeFor"] = "size" }) with { Model = folder["model.onnx"] };
         var result = ModelBuilder.Build(request, log, default);
         CollectionAssert.AreEqual(new[] { "QSDK2005", "QSDK2006" }, log.Warnings.Select(w => w.Code).ToArray(), "random, and one batch to calibrate and judge on");
         Assert.AreEqual("middle", result.Plan!.Layers.Single().Node);
@@ -101,7 +101,7 @@ public sealed class ModelBuilderTests
     public void Calibration_by_sampling_sees_every_step_of_both_halves_of_guidance()
     {
         using var folder = new TempFolder();
-        var request = Request(folder, "unet.onnx", new() { ["CalibrationData"] = "unet_calib.npz", ["Scheduler"] = "scheduler/scheduler_config.json", ["Steps"] = "2", ["GuidanceScale"] = "2", ["ConditionedBy"] = "prompt_encoder" })
+        var request = Request(folder, "unet.onnx", new() { ["CalibrationData"] = "unet_calib.npz", ["Scheduler"] = "scheduler/scheduler_config.json", ["Steps"] = "2", ["GuidanceScale"] = "2", ["ConditionedBy"] = "prompt_encoder", ["OptimizeFor"] = "size" })
             with { ConditionedBy = Repository.Digits("prompt_encoder.onnx") };
         var result = ModelBuilder.Build(request, new SilentLog(), default);
         using var calibration = JsonDocument.Parse(File.ReadAllText(folder["m.calibration.json"]));
