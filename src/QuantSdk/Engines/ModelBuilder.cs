@@ -69,7 +69,7 @@ internal sealed partial class ModelBuilder
         {
             plan = choice?.Plan ?? plan;
             Phase("Quantize", () => Lower(recipe, model, plan, rounded, folder));
-            (var variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder));
+            (var variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder, prepack: plan?.Layers.Any(l => l.Activation.Format == "float") != true));
             manifest = new Manifest
             {
                 Name = recipe.Name,
