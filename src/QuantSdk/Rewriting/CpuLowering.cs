@@ -23,8 +23,8 @@ internal static class CpuLowering
     public static ModelProto Lower(OnnxModel model, Plan plan, RoundedWeights? rounded)
     {
         var fused = FloatFusions.BeforeQuantising(model);
-        var writer = new QdqWriter(fused.Model, plan.Samples, rounded, negativeScales: true);
         var layers = plan.Layers.Where(l => Refusal(l) is null).ToArray();
+        var writer = new QdqWriter(fused.Model, layers, plan.Samples, rounded, negativeScales: true);
         var bound = BoundByOthers(model, layers);
         var read = layers.Where(l => l.Output is not null && l.Activation.Format != "float").Select(l => l.Activation).DistinctBy(a => a.Tensor).ToDictionary(a => a.Tensor, StringComparer.Ordinal);
         // Outputs first: a tensor that one layer writes and another reads has one pair.

@@ -19,7 +19,7 @@ internal static class Lowering
     /// <param name="target">tensorrt (symmetric grids, centred) or sim.</param>
     internal static ModelProto InputsOnly(OnnxModel model, Plan plan, string target, RoundedWeights? rounded)
     {
-        var writer = new QdqWriter(model, plan.Samples, rounded, negativeScales: target != "tensorrt");
+        var writer = new QdqWriter(model, plan.Layers, plan.Samples, rounded, negativeScales: target != "tensorrt");
         var symmetric = target == "tensorrt";
         foreach (var layer in plan.Layers)
         {

@@ -7,11 +7,12 @@ namespace QuantSdk.Rewriting;
 internal sealed partial class QdqWriter
 {
     private readonly HashSet<string> _dependent;
+    private readonly HashSet<(string Node, string Tensor)> _smoothed;
     private readonly Dictionary<(string, bool), bool> _absorbable = [];
 
     /// <summary>
     /// True where the tensor comes from a LayerNormalization with constant scale and bias, or from sums and products with conditioning or
-    /// constants (which have no extent along the tokens, so that work on them is small), and only layers read it.
+    /// constants (which have no extent along the tokens, so that work on them is small), and every reader is a layer that multiplies the factors into its weights.
     /// </summary>
     public bool CanAbsorb(string tensor, bool centred)
     {
@@ -22,7 +23,7 @@ internal sealed partial class QdqWriter
     }
 
     private bool IsAbsorbable(string tensor, bool centred) =>
-        !_view.IsOutput(tensor) && _view.Consumers(tensor).All(c => Placement.IsProduct(c.Node) && c.Input == 0) && Absorbs(tensor, centred);
+        !_view.IsOutput(tensor) && _view.Consumers(tensor).All(c => c.Input == 0 && _smoothed.Contains((c.Node.Label(), tensor))) && Absorbs(tensor, centred);
 
     private bool Absorbs(string tensor, bool centred) => _view.Producer(tensor) is { } producer && producer.OpType switch
     {

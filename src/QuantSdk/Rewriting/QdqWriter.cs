@@ -22,15 +22,17 @@ internal sealed partial class QdqWriter
     private readonly HashSet<string> _names = new(StringComparer.Ordinal);
     private readonly Dictionary<string, string> _constants = new(StringComparer.Ordinal);
 
+    /// <param name="layers">The layers that will be written; every other reader of their tensors goes on in float.</param>
     /// <param name="samples">The inputs that are the sample.</param>
     /// <param name="rounded">Codes that are decided already.</param>
     /// <param name="negativeScales">False where the target wants positive scales.</param>
-    public QdqWriter(OnnxModel model, IReadOnlyList<string> samples, RoundedWeights? rounded, bool negativeScales)
+    public QdqWriter(OnnxModel model, IEnumerable<LayerPlan> layers, IReadOnlyList<string> samples, RoundedWeights? rounded, bool negativeScales)
     {
         (_rounded, _negativeScales) = (rounded ?? RoundedWeights.None, negativeScales);
         Model = model.Proto.Clone();
         _view = new GraphView(Model.Graph);
         _dependent = _view.DependentOn(samples);
+        _smoothed = layers.Where(l => l is { Output: null, Activation: { Format: "int8", Smoothed: not null } }).Select(l => (l.Node, l.Activation.Tensor)).ToHashSet();
         Nodes = Model.Graph.Node.ToDictionary(n => n.Label(), StringComparer.Ordinal);
         _names.UnionWith(Model.Graph.Node.SelectMany(n => n.Output).Concat(Model.Graph.Initializer.Select(t => t.Name)));
     }

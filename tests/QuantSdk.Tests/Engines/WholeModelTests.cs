@@ -78,12 +78,24 @@ public sealed class WholeModelTests
         Assert.AreEqual("c1", Build(folder["model.onnx"], folder, out _).Plan!.Layers.Single().Node);
     }
 
-    private static BuildResult Build(string path, TempFolder folder, out SilentLog log)
+    [TestMethod]
+    public void A_reader_that_stays_in_float_reads_what_it_did_where_others_are_smoothed()
+    {
+        // One LayerNormalization, read by the experts' first products and by a router that is never quantised.
+        using var folder = new TempFolder();
+        var result = Build(Repository.Data("archs/dbrx_tiny.onnx"), folder, out _, ("Only", "*w1"));
+        Assert.IsTrue(result.Plan!.Layers.All(l => l.Activation.Smoothed is not null));
+        Assert.IsGreaterThan(35, result.Manifest.Quality[0].SqnrDb);
+    }
+
+    private static BuildResult Build(string path, TempFolder folder, out SilentLog log, params (string Name, string Value)[] more)
     {
         using var reference = ReferenceModel.Open(OnnxFile.Load(path), 2);
         var data = NpyWriter.Npz(folder, [.. reference.Session.Inputs.Select(RandomRuns.Fill).Zip(reference.Session.Inputs, (tensor, port) => (port.Name,
             tensor.Type == "float" ? NpyWriter.Npy("<f4", [.. tensor.Shape], tensor.AsSpan<float>().ToArray()) : NpyWriter.Npy("<i8", [.. tensor.Shape], tensor.AsSpan<long>().ToArray())))]);
         var metadata = new Dictionary<string, string> { ["CalibrationData"] = data, ["ValidationData"] = data, ["Targets"] = "cpu;tensorrt-onnx", ["OptimizeFor"] = "size" };
+        foreach (var (name, value) in more)
+            metadata[name] = value;
         log = new SilentLog();
         var result = ModelBuilder.Build(new BuildRequest("m", path, folder.Path, folder["engine"], null, 2, metadata, null), log, default);
         // Read as it is written: quantise and dequantise, nothing fused.
