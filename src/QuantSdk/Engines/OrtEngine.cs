@@ -21,14 +21,12 @@ internal static class OrtEngine
     /// <exception cref="QuantSdkException">QSDK4001 where ONNX Runtime refuses the graph, QSDK1004 where it cannot write.</exception>
     public static void Optimise(string model, string optimised, int threads, bool prepack = true)
     {
-        // Initializers of bodies come out twice, or not at all, where ONNX Runtime moves them to a file.
-        var inline = HasWeightsInBodies(OnnxFile.Load(model).Graph);
         var settings = new SessionSettings
         {
             Threads = threads,
             DisabledOptimizers = CpuLowering.DisabledOptimizers,
             OptimisedModelPath = optimised,
-            Entries = inline ? new Dictionary<string, string>() : new Dictionary<string, string>
+            Entries = new Dictionary<string, string>
             {
                 ["session.optimized_model_external_initializers_file_name"] = Path.GetFileName(Path.ChangeExtension(optimised, ".data")),
                 ["session.optimized_model_external_initializers_min_size_in_bytes"] = ExternalThreshold.ToString(System.Globalization.CultureInfo.InvariantCulture),
@@ -48,8 +46,6 @@ internal static class OrtEngine
         {
             throw new QuantSdkException("QSDK4001", $"ONNX Runtime {ModelSession.OnnxRuntimeVersion} could not build the engine: {e.Message}", model, inner: e);
         }
-        if (inline)
-            OnnxFile.Save(ModelProto.Parser.ParseFrom(File.ReadAllBytes(optimised)), optimised, Path.ChangeExtension(optimised, ".data"), ExternalThreshold);
         // Nothing large enough to be external: the manifest still lists the file.
         var data = Path.ChangeExtension(optimised, ".data");
         if (!File.Exists(data))
@@ -65,9 +61,6 @@ internal static class OrtEngine
             throw CannotWrite(optimised, e);
         }
     }
-
-    private static bool HasWeightsInBodies(GraphProto graph) =>
-        graph.Node.SelectMany(n => n.Bodies()).SelectMany(OnnxFile.AllTensors).Any(t => t.RawData.Length >= ExternalThreshold);
 
     /// <summary>
     /// Two things that ONNX Runtime 1.29 writes and cannot read again. Packed weights of no bytes (depthwise int8 convolutions have such among
@@ -86,7 +79,9 @@ internal static class OrtEngine
         }
         foreach (var body in Bodies(model.Graph))
         {
-            var last = body.Initializer.Reverse().DistinctBy(t => t.Name, StringComparer.Ordinal).Reverse().ToArray();
+            // Those that still point to the file of the portable model are what they were.
+            var own = Path.GetFileName(Path.ChangeExtension(optimised, ".data"));
+            var last = body.Initializer.Reverse().OrderBy(t => t.ExternalData.Any(e => e.Key == "location" && e.Value != own)).DistinctBy(t => t.Name, StringComparer.Ordinal).Reverse().ToArray();
             if (last.Length == body.Initializer.Count)
                 continue;
             body.Initializer.Clear();
