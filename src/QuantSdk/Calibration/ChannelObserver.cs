@@ -38,6 +38,8 @@ internal sealed class ChannelObserver(ChannelLayout layout, int capacity)
         var positions = new float[ordered.Length * layout.Channels];
         for (var i = 0; i < ordered.Length; i++)
             ordered[i].CopyTo(positions, i * layout.Channels);
+        // What was kept one by one goes before the next tensor is put together.
+        _kept.Clear();
         return new ChannelSample(layout.Channels, _min, _max, positions);
     }
 

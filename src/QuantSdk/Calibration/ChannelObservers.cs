@@ -8,8 +8,8 @@ internal sealed class ChannelObservers(IReadOnlyDictionary<string, ChannelLayout
     private readonly string[] _tensors = [.. layouts.Keys.Order(StringComparer.Ordinal)];
     private readonly ChannelObserver[] _observers = [.. layouts.OrderBy(l => l.Key, StringComparer.Ordinal).Select(l => new ChannelObserver(l.Value, Capacity(l.Value.Channels)))];
 
-    /// <summary>Positions kept: about 2 MB a tensor, enough of them for its tails where channels are few.</summary>
-    private static int Capacity(int channels) => Math.Clamp((1 << 19) / channels, 512, 8192);
+    /// <summary>Positions kept: about half a megabyte a tensor.</summary>
+    private static int Capacity(int channels) => Math.Clamp((1 << 17) / channels, 256, 2048);
 
     /// <summary>Adds what a run has left in the outputs (or inputs) of a binding.</summary>
     public unsafe void Observe(ModelBinding binding, int rows)

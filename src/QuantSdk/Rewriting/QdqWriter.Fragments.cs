@@ -39,8 +39,6 @@ internal sealed partial class QdqWriter
     public EncodedLayer Weight(LayerPlan layer, float[]? factors, float[]? centres, string target)
     {
         var key = (layer.Weight, (object?)factors, centres is not null);
-        if (_encoded.TryGetValue(key, out var done))
-            return done;
         var tensor = _view.Initializer(layer.Weight.Tensor)!;
         if (layer.Weight.Format == "float" && factors is null && centres is null)
             return new EncodedLayer(tensor.Name, [], [], null, [], []);
@@ -48,6 +46,9 @@ internal sealed partial class QdqWriter
         var (values, smoothed) = EncodedLayer.Smooth(tensor, shape, factors);
         var (fragment, decoded) = FormatWriter.Weight(target, layer.Weight, smoothed, tensor.Dims);
         var (rounding, centring) = EncodedLayer.Corrections(values, smoothed, i => decoded[i], shape, factors, layer.Activation.Means, centres);
+        // Layers that share a weight read other activations, and have other mean errors.
+        if (_encoded.TryGetValue(key, out var done))
+            return done with { RoundingCorrection = rounding, CentreCorrection = centring };
         fragment = Adopt(fragment);
         _first.AddRange(fragment.Nodes);
         return _encoded[key] = new EncodedLayer(fragment.Output, [], [], null, rounding, centring);

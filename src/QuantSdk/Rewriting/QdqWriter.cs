@@ -134,10 +134,14 @@ internal sealed partial class QdqWriter
     public EncodedLayer Weight(LayerPlan layer, float[]? factors, float[]? centres, float[]? divisors)
     {
         var key = (layer.Weight.Tensor, layer.Weight.Axis, (object?)factors, (object?)divisors, centres is not null, (object?)_rounded.Layers.GetValueOrDefault(layer.Node));
-        if (_weights.TryGetValue(key, out var done))
-            return done;
         var tensor = _view.Initializer(layer.Weight.Tensor)!;
         var shape = WeightShape.Of(layer.Op, layer.Weight.Axis, tensor.Dims, layer.Groups);
+        if (_weights.TryGetValue(key, out var done))
+        {
+            // Layers that share a weight read other activations, and have other mean errors.
+            var own = EncodedLayer.Encode(tensor, shape, layer.Weight, factors, layer.Activation.Means, centres, _rounded.Layers.GetValueOrDefault(layer.Node), _negativeScales);
+            return done with { RoundingCorrection = own.RoundingCorrection, CentreCorrection = own.CentreCorrection };
+        }
         var encoded = EncodedLayer.Encode(tensor, shape, layer.Weight, factors, layer.Activation.Means, centres, _rounded.Layers.GetValueOrDefault(layer.Node), _negativeScales);
         var scales = divisors is null ? encoded.Scales : [.. encoded.Scales.Zip(divisors, (s, d) => Math.Max(s / d, Int8Weights.LeastScale))];
         var stem = Unique(layer.Weight.Tensor, "_q");
