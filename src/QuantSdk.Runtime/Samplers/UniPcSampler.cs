@@ -93,43 +93,44 @@ internal sealed class UniPcSampler : MultistepSampler
         if (order == (corrected ? 1 : 2))
             return [0.5f];
         var rows = corrected ? order : order - 1;
-        var matrix = new float[rows, rows + 1];
+        var (matrix, b) = (new float[rows, rows], new float[rows]);
         var (phiK, factorial) = (phi / h - 1, 1);
         for (var i = 0; i < rows; i++)
         {
             for (var k = 0; k < rows; k++)
                 matrix[i, k] = i == 0 ? 1 : matrix[i - 1, k] * r[k];
-            matrix[i, rows] = phiK * factorial / scale;
+            b[i] = phiK * factorial / scale;
             factorial *= i + 2;
             phiK = phiK / h - 1f / factorial;
         }
-        return Solve(matrix, rows);
+        return Solve(matrix, b);
     }
 
-    /// <summary>Gauss elimination with the largest pivot of each column.</summary>
-    private static float[] Solve(float[,] matrix, int rows)
+    /// <summary>Gauss elimination with the largest pivot of each column, rounded as LAPACK does: fused, and with reciprocals of the diagonal.</summary>
+    private static float[] Solve(float[,] matrix, float[] x)
     {
-        for (var column = 0; column < rows; column++)
+        var n = x.Length;
+        for (var column = 0; column < n; column++)
         {
-            var pivot = Enumerable.Range(column, rows - column).MaxBy(row => MathF.Abs(matrix[row, column]));
-            for (var k = column; k <= rows; k++)
+            var pivot = Enumerable.Range(column, n - column).MaxBy(row => MathF.Abs(matrix[row, column]));
+            for (var k = 0; k < n; k++)
                 (matrix[column, k], matrix[pivot, k]) = (matrix[pivot, k], matrix[column, k]);
-            for (var row = column + 1; row < rows; row++)
+            (x[column], x[pivot]) = (x[pivot], x[column]);
+            for (var row = column + 1; row < n; row++)
             {
                 var factor = matrix[row, column] / matrix[column, column];
-                for (var k = column; k <= rows; k++)
-                    matrix[row, k] -= factor * matrix[column, k];
+                for (var k = column + 1; k < n; k++)
+                    matrix[row, k] = MathF.FusedMultiplyAdd(-factor, matrix[column, k], matrix[row, k]);
+                x[row] = MathF.FusedMultiplyAdd(-factor, x[column], x[row]);
             }
         }
-        var solution = new float[rows];
-        for (var row = rows - 1; row >= 0; row--)
+        for (var row = n - 1; row >= 0; row--)
         {
-            var rest = matrix[row, rows];
-            for (var k = row + 1; k < rows; k++)
-                rest -= matrix[row, k] * solution[k];
-            solution[row] = rest / matrix[row, row];
+            for (var k = row + 1; k < n; k++)
+                x[row] = MathF.FusedMultiplyAdd(-matrix[row, k], x[k], x[row]);
+            x[row] *= 1 / matrix[row, row];
         }
-        return solution;
+        return x;
     }
 
     private static Register Slot(int step) => Register.Kept + step % History;
