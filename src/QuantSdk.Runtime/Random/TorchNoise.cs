@@ -19,6 +19,8 @@ public sealed class TorchNoise
     /// <param name="seed">The seed.</param>
     public static TorchNoise Batch(long seed) => new([new TorchGenerator(seed)], whole: true);
 
+    internal bool Fits(int rows) => _whole || rows == _generators.Length;
+
     /// <summary>Draws a batch.</summary>
     /// <param name="shape">The batch's dimensions, the rows first.</param>
     /// <exception cref="ArgumentException">There are not as many rows as seeds.</exception>
@@ -41,7 +43,7 @@ public sealed class TorchNoise
             _generators[0].Normal(batch);
             return;
         }
-        if (rows != _generators.Length)
+        if (!Fits(rows))
             throw new ArgumentException($"The batch has {rows} rows; there are seeds for {_generators.Length}.", nameof(rows));
         var length = batch.Length / rows;
         for (var row = 0; row < rows; row++)

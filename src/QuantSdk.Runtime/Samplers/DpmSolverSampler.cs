@@ -67,6 +67,8 @@ internal sealed class DpmSolverSampler : MultistepSampler
         var (alphaT, sigmaT) = Shares(sigmas[step + 1]);
         var (alphaS, sigmaS) = Shares(sigmas[step]);
         var h = Lambda(sigmas[step + 1]) - Lambda(sigmas[step]);
+        if (h == 0) // levels that end at the least one, and the least one as the final level: diffusers divides by 0 in some orders
+            return [(Register.Sample, 1)];
         var (ofSample, ofD0, ofD1, ofD2, ofNoise) = (_clean, _stochastic) switch
         {
             (true, false) => Clean(alphaT, sigmaT / sigmaS, h, order),

@@ -5,7 +5,7 @@ namespace QuantSdk.Runtime;
 /// <param name="Step">The step that the evaluation belongs to.</param>
 /// <param name="Assignments">What is done with the prediction, in this order.</param>
 /// <param name="InputDivisor">What the sample is divided by before the model sees it.</param>
-internal sealed record Evaluation(float Timestep, int Step, IReadOnlyList<Assignment> Assignments, float InputDivisor = 1)
+internal sealed record Evaluation(float Timestep, int Step, Assignment[] Assignments, float InputDivisor = 1)
 {
     public bool NeedsNoise { get; } = Assignments.Any(assignment => assignment.Terms.Any(term => term.Register == Register.Noise));
 }

@@ -63,7 +63,7 @@ internal sealed class PndmSampler : Sampler
                 assignments.AddRange([new(Register.Kept + slot, [(Register.Output, 1)]), new(Start, [(Register.Sample, 1)])]);
             assignments.Add(stage == 0 ? new(Sum, [(Register.Output, weights[0])]) : new(Sum, [(Sum, 1), (Register.Output, weights[stage])]));
             assignments.Add(Transfer(from, to[stage], Start, [(stage == 3 ? Sum : Register.Output, 1)]));
-            evaluations.Add(new(at[stage], step, assignments));
+            evaluations.Add(new(at[stage], step, [.. assignments]));
         }
     }
 
@@ -72,7 +72,7 @@ internal sealed class PndmSampler : Sampler
         var interval = TrainTimesteps / steps;
         var (from, to) = (timesteps[step], timesteps[step] - interval);
         var newest = Register.Kept + done % History;
-        evaluations.Add(new(from, step,
+        evaluations.Add(new(from, _skipRungeKutta && done > 0 ? step + 1 : step,
         [
             new(newest, [(Register.Output, 1)]),
             .. done == 0 ? new[] { new Assignment(Start, [(Register.Sample, 1)]) } : [],
@@ -80,9 +80,9 @@ internal sealed class PndmSampler : Sampler
         ]));
         if (done > 0 || !_skipRungeKutta || step + 1 == steps)
             return;
-        // The first step again, with the mean of ε at both of its ends.
+        // The first step again, with the mean of ε at both of its ends; it counts as one more.
         var end = timesteps[step + 1];
-        evaluations.Add(new(end, step, [Transfer(end + interval, end, Start, [(Register.Output, 0.5), (newest, 0.5)])]));
+        evaluations.Add(new(end, step + 1, [Transfer(end + interval, end, Start, [(Register.Output, 0.5), (newest, 0.5)])]));
     }
 
     /// <summary>Adams-Bashforth weights of the newest ε and those before it (Liu et al. 2022, equation 12).</summary>

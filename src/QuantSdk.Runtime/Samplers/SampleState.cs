@@ -20,24 +20,24 @@ internal sealed class SampleState<T>(SampleBounds bounds, int registers)
         }
     }
 
-    private void Assign(Span<T> target, IReadOnlyList<Term> terms, ReadOnlySpan<T> output, ReadOnlySpan<T> noise, ReadOnlySpan<T> sample)
+    private void Assign(Span<T> target, Term[] terms, ReadOnlySpan<T> output, ReadOnlySpan<T> noise, ReadOnlySpan<T> sample)
     {
         if (typeof(T) != typeof(float) && HasRounding(terms))
         {
             AssignRounded(target, terms, output, noise, sample);
             return;
         }
-        if (terms.Count == 1)
+        if (terms.Length == 1)
             LinearCombination.Scale(target, Factor(terms[0]), Readable(terms[0], output, noise, sample));
         else
             LinearCombination.Assign(target,
                 Factor(terms[0]), Readable(terms[0], output, noise, sample), Factor(terms[1]), Readable(terms[1], output, noise, sample));
-        for (var i = 2; i < terms.Count; i++)
+        for (var i = 2; i < terms.Length; i++)
             LinearCombination.Add(target, Factor(terms[i]), Readable(terms[i], output, noise, sample));
     }
 
     /// <summary>The same with float32 where diffusers has it. Only a sample in double comes here.</summary>
-    private void AssignRounded(Span<T> target, IReadOnlyList<Term> terms, ReadOnlySpan<T> output, ReadOnlySpan<T> noise, ReadOnlySpan<T> sample)
+    private void AssignRounded(Span<T> target, Term[] terms, ReadOnlySpan<T> output, ReadOnlySpan<T> noise, ReadOnlySpan<T> sample)
     {
         var sum = new double[target.Length];
         foreach (var term in terms)
@@ -87,10 +87,10 @@ internal sealed class SampleState<T>(SampleBounds bounds, int registers)
 
     private static T Factor(Term term) => T.CreateTruncating(term.Factor);
 
-    private static bool HasRounding(IReadOnlyList<Term> terms)
+    private static bool HasRounding(Term[] terms)
     {
-        for (var i = 0; i < terms.Count; i++)
-            if (terms[i].Rounding != SingleRounding.None)
+        foreach (var term in terms)
+            if (term.Rounding != SingleRounding.None)
                 return true;
         return false;
     }

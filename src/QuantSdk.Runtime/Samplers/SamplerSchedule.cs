@@ -22,7 +22,7 @@ public sealed class SamplerSchedule
         _evaluations = [.. evaluations];
         _start = start;
         Timesteps = Array.AsReadOnly(Array.ConvertAll(_evaluations, evaluation => evaluation.Timestep));
-        Steps = Array.AsReadOnly(Array.ConvertAll(_evaluations, evaluation => evaluation.Step));
+        Steps = Array.AsReadOnly(Array.ConvertAll(_evaluations, evaluation => evaluation.Step - _evaluations[0].Step));
         Sigmas = Array.AsReadOnly([.. sigmas]);
         InitNoiseSigma = initNoiseSigma;
         var last = _evaluations.SelectMany(evaluation => evaluation.Assignments).Max(assignment => assignment.Target);
@@ -33,7 +33,7 @@ public sealed class SamplerSchedule
     /// <summary>The timestep of each model evaluation, in the units of the training schedule, the noisiest first.</summary>
     public IReadOnlyList<float> Timesteps { get; }
 
-    /// <summary>The step of each model evaluation, from 0; most samplers evaluate once a step, Heun twice.</summary>
+    /// <summary>The step of each model evaluation, from 0 where the run begins; most samplers evaluate once a step, Heun twice.</summary>
     public IReadOnlyList<int> Steps { get; }
 
     /// <summary>The noise level of each evaluation and after the last one; empty for samplers that do not work with noise levels.</summary>

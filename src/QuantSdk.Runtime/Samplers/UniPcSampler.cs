@@ -47,7 +47,7 @@ internal sealed class UniPcSampler : MultistepSampler
                 assignments.Add(new(Register.Sample, Combine(sigmas, step - 1, OrderOf(step - 1, start, steps), Last, corrected: true)));
             assignments.Add(new(Last, [(Register.Sample, 1)]));
             assignments.Add(new(Register.Sample, Combine(sigmas, step, OrderOf(step, start, steps), Register.Sample, corrected: false)));
-            evaluations.Add(new(timesteps[step], step, assignments));
+            evaluations.Add(new(timesteps[step], step, [.. assignments]));
         }
         return new(evaluations, sigmas[start..], initNoiseSigma: 1, Start(sigmas[start]), Bounding);
     }
@@ -64,6 +64,8 @@ internal sealed class UniPcSampler : MultistepSampler
         var (alphaS, sigmaS) = Shares(sigmas[step]);
         var lambda = Lambda(sigmas[step]);
         var h = Lambda(sigmas[step + 1]) - lambda;
+        if (h == 0) // levels that end at the least one, and the least one as the final level
+            return [(sample, 1)];
         var signed = _clean ? -h : h;
         var phi = Scalar.Expm1(signed);
         var scale = _linearB ? signed : phi;
