@@ -13,10 +13,10 @@ internal abstract class MultistepSampler : Sampler
     private readonly double _flowShift;
     private readonly bool _dynamicShift;
 
-    protected MultistepSampler(SamplerConfig config, bool withLu = false, bool withEnds = false)
+    protected MultistepSampler(SamplerConfig config, bool withLu = false, bool withEnds = false, bool withZeroSnr = true)
         : base(config)
     {
-        _table = new(config, TrainTimesteps);
+        _table = new(config, TrainTimesteps, knowsZeroSnr: withZeroSnr);
         _levels = SigmaSpacing.Read(config, withLu, withEnds);
         _spacing = TimestepSpacing.Read(config, TimestepSpacing.LinSpace);
         _stepsOffset = config.Int("steps_offset", 0, least: 0);
