@@ -27,6 +27,7 @@ public sealed class GaussianDataTests
     [DataRow("UniPCMultistepScheduler", """ "solver_order": 2, "solver_type": "bh1", "lower_order_final": false """, 3.0)]
     [DataRow("DEISMultistepScheduler", """ "solver_order": 1 """, 1.0)]
     [DataRow("DEISMultistepScheduler", """ "solver_order": 2 """, 2.0)]
+    [DataRow("DEISMultistepScheduler", """ "solver_order": 3 """, 3.0)]
     [DataRow("EulerDiscreteScheduler", "", 1.0)]
     public void The_error_falls_with_the_order_of_the_sampler(string scheduler, string more, double order)
     {
