@@ -87,7 +87,7 @@ internal abstract class MultistepSampler : Sampler
                 if (Flow)
                     levels = Array.ConvertAll(levels, sigma => sigma / (sigma + 1));
                 timesteps = Array.ConvertAll(levels, sigma => (int)(Flow ? sigma * TrainTimesteps
-                    : RoundsTimesteps && _levels.Kind != SigmaSpacing.Rule.Exponential ? Math.Round(_table.Timestep(sigma)) : _table.Timestep(sigma)));
+                    : RoundsTimesteps && _levels.Kind is (SigmaSpacing.Rule.Karras or SigmaSpacing.Rule.Lu) ? Math.Round(_table.Timestep(sigma)) : _table.Timestep(sigma)));
                 break;
         }
         return ([.. levels.Select(sigma => (float)sigma), FinalSigma(_table, (float)levels[^1])], timesteps);

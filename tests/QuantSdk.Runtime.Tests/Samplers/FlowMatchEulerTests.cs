@@ -97,7 +97,7 @@ public sealed class FlowMatchEulerTests
     }
 
     [TestMethod]
-    [DataRow(""" "use_beta_sigmas": true """)]
+    [DataRow(""" "use_beta_sigmas": true, "use_karras_sigmas": true """)]
     [DataRow(""" "use_karras_sigmas": true, "use_exponential_sigmas": true """)]
     [DataRow(""" "shift": 0 """)]
     [DataRow(""" "shift_terminal": 1 """)]

@@ -103,6 +103,25 @@ public sealed class SamplerSettingsTests
         CollectionAssert.AreEqual(flow.Sigmas.ToArray(), shifted.Schedule(4, new ScheduleOptions { Mu = Math.Log(3) }).Sigmas.ToArray());
     }
 
+    /// <summary>The share of Beta(0.6, 0.6) below each level is that of the step: integrated with t = sin²u, in which the density has no poles.</summary>
+    [TestMethod]
+    [DataRow("EulerDiscreteScheduler")]
+    [DataRow("DPMSolverMultistepScheduler")]
+    public void Beta_levels_are_quantiles(string scheduler)
+    {
+        var sigmas = Sampler.FromJson($$"""{ "_class_name": "{{scheduler}}", {{Sd}}, "use_beta_sigmas": true }""").Schedule(9).Sigmas;
+        double most = sigmas[0], least = sigmas[8], whole = Integral(1);
+        for (var i = 0; i < 9; i++)
+            Assert.AreEqual(1 - i / 8.0, Integral((sigmas[i] - least) / (most - least)) / whole, 2e-4, $"level {i}");
+
+        static double Integral(double x)
+        {
+            const int Count = 20000;
+            var end = Math.Asin(Math.Sqrt(x));
+            return Enumerable.Range(0, Count).Sum(k => Math.Pow(Math.Sin((k + 0.5) * end / Count) * Math.Cos((k + 0.5) * end / Count), 0.2)) * 2 * end / Count;
+        }
+    }
+
     [TestMethod]
     public void Continuous_timesteps_are_a_quarter_of_log_sigma()
     {
