@@ -23,17 +23,17 @@ internal static class Planner
             layer.IsConvolution ? Output(layer, calibration[layer.Output], samples?.GetValueOrDefault(layer.Output)) : null,
             Macs(layer, weights[layer.Weight], calibration),
             layer.Groups)).ToArray();
-        return new Plan(2, placement.Samples, layers, placement.Kept) { Attention = [.. placement.Attention.Select(a => Attention(a, calibration))], Rewrites = model.Rewrites };
+        return new Plan(2, placement.Samples, layers, placement.Kept) { Attention = [.. placement.Attention.Select(a => Attention(a, calibration, recipe))], Rewrites = model.Rewrites };
     }
 
-    private static AttentionPlan Attention(AttentionProduct product, CalibrationTable calibration)
+    private static AttentionPlan Attention(AttentionProduct product, CalibrationTable calibration, Recipe recipe)
     {
         return new AttentionPlan(product.Scores.Label(), product.Output.Label(), product.Module, Tensor(product.Q), Tensor(product.K), new TensorPlan(product.Probabilities, "fp8", 0, 1, 1), Tensor(product.V));
 
         TensorPlan Tensor(string name)
         {
             var c = calibration[name];
-            return new TensorPlan(name, "fp8", c.Low, c.High, c.Amax);
+            return new TensorPlan(name, "fp8", c.Low, c.High, Amax(c, "fp8", recipe));
         }
     }
 
@@ -57,7 +57,8 @@ internal static class Planner
 
     private static TensorPlan Tensor(TensorCalibration c, Layer[] readers, Dictionary<string, TensorProto> weights, Recipe recipe, ChannelSample? sample)
     {
-        var plan = new TensorPlan(c.Name, Formats(readers[0], weights[readers[0].Weight], recipe).Activations, c.Low, c.High, c.Amax);
+        var format = Formats(readers[0], weights[readers[0].Weight], recipe).Activations;
+        var plan = new TensorPlan(c.Name, format, c.Low, c.High, Amax(c, format, recipe));
         // A tensor that both convolutions and linear layers read has its channels in two places.
         if (sample is null || sample.Count == 0 || readers.Any(r => r.IsConvolution != readers[0].IsConvolution))
             return plan;
@@ -66,6 +67,10 @@ internal static class Planner
         var off = recipe.SmoothQuant == "off" || plan.Format != "int8" || recipe.Calibrator is "ema" or "timestep";
         return off ? plan : plan with { Smoothed = Smoothed(sample, readers, weights, recipe) };
     }
+
+    /// <summary>Steps that grow with the value gain nothing from a narrower range: the least squared error of such a format clips nothing.</summary>
+    private static float Amax(TensorCalibration c, string format, Recipe recipe) =>
+        recipe.Calibrator == "mse" && (format is "fp8" or "fp8-e5m2") ? Math.Max(-c.Min, c.Max) : c.Amax;
 
     private static SmoothedPlan? Smoothed(ChannelSample sample, Layer[] readers, Dictionary<string, TensorProto> weights, Recipe recipe)
     {
