@@ -130,7 +130,14 @@ internal static class RecipeParser
         {
             if (!values.TryGetValue("Cache", out var text) || text.Equals("none", StringComparison.OrdinalIgnoreCase))
                 return null;
-            return CacheCut.Parse(text).Kind == CutKind.Auto ? "auto" : text;
+            try
+            {
+                return CacheCut.Parse(text).Kind == CutKind.Auto ? "auto" : text;
+            }
+            catch (QuantSdkException e)
+            {
+                throw new QuantSdkException(e.Code, $"{name}: {e.Message}");
+            }
         }
 
         string SmoothQuantValue()
