@@ -65,6 +65,10 @@ internal sealed record CachedModel(OnnxModel Model, CacheCut Cut, IReadOnlyList<
         return new CachedModel(model with { Proto = proto }, cut, cached);
     }
 
+    /// <summary>The cached tensors as the manifest lists them.</summary>
+    public IReadOnlyList<TensorInfo> Infos() =>
+        [.. Model.Graph.Output.TakeLast(Tensors.Count).Select(o => new TensorInfo(o.Name, ElementType.Name(o.Type.TensorType.ElemType), [.. o.Type.TensorType.Shape?.Dim.Select(d => d.HasDimValue ? d.DimValue : -1) ?? []]))];
+
     /// <summary>
     /// The live part of a lowered form of <see cref="Model"/>: the cached tensors are inputs, after the model's own, which it keeps all; the
     /// outputs are the model's own.

@@ -50,13 +50,13 @@ internal sealed partial class ModelBuilder
         var reference = open.Session;
         var model = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => ConcatSplit.Apply(Simplification.Simplify(prepared), recipe, roles));
 
+        var costFile = CostFile.Read(_request, recipe, _log);
         var uncut = model;
-        var cached = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => Cut(recipe, uncut, roles));
+        var cached = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => Cut(recipe, uncut, roles, reference, costFile, folder));
         model = cached?.Model ?? model;
         Plan? plan = null;
         CalibrationTable? calibration = null;
         IReadOnlyList<LayerCost> costs = [];
-        var costFile = CostFile.Read(_request, recipe, _log);
         CalibrationInputs? inputs = null;
         if (recipe.Precision != "none")
         {
@@ -147,7 +147,7 @@ internal sealed partial class ModelBuilder
     {
         var variants = new List<EngineVariant>();
         FusedLayers? fused = null;
-        var tensors = cached is null ? null : Infos(cached);
+        var tensors = cached?.Infos();
         foreach (var target in recipe.Targets)
         {
             if (target == "tensorrt-onnx")
