@@ -24,10 +24,10 @@ internal sealed class CutCommand : StageCommand<CutResult>
     private readonly Option<string?> _output = new("--output", "-o") { Description = "Writes model.onnx and live.onnx over one model.data there: the model as it is, in its own types, cut and no more.", HelpName = "FOLDER" };
 
     public CutCommand()
-        : base("cut", "Lists where a denoiser can be cut to cache deep features between steps, with cost and drift; or shows, and writes, one cut.", """
-            cost: the live part's predicted share of a full step. drift: how much cached tensors change from one step to the next, relative; it is
-            measured where --scheduler and --data are given. speed-up: of a loop with every third step full. A star marks cuts that no other one
-            beats in both.
+        : base("cut", "Lists where a denoiser can be cut to cache deep features between steps, with cost and error; or shows, and writes, one cut.", """
+            cost: the live part's predicted share of a full step. drift: how much cached tensors change from one step to the next, relative.
+            error: what the model's output is off by when they are one step old, relative. Both are measured where --scheduler and --data are given.
+            speed-up: of a loop with every third step full. A star marks cuts that no other one beats in cost and error.
 
             Examples:
               quantsdk cut unet.onnx
@@ -94,8 +94,8 @@ internal sealed class CutCommand : StageCommand<CutResult>
     {
         if (result.Candidates is { } candidates)
         {
-            Terminal.Table(console, ["", "cut", "cost", "drift", "speed-up", "tensors"],
-                candidates.Select(c => (string[])[c.Chosen ? ">" : c.Pareto ? "*" : "", c.Cut, Percent(c.Cost), c.Drift is { } d ? Percent(d) : "", c.Speedup.ToString("0.00", CultureInfo.InvariantCulture), c.Tensors.Count.ToString(CultureInfo.InvariantCulture)]));
+            Terminal.Table(console, ["", "cut", "cost", "drift", "error", "speed-up", "tensors"],
+                candidates.Select(c => (string[])[c.Chosen ? ">" : c.Pareto ? "*" : "", c.Cut, Percent(c.Cost), c.Drift is { } d ? Percent(d) : "", c.Error is { } e ? Percent(e) : "", c.Speedup.ToString("0.00", CultureInfo.InvariantCulture), c.Tensors.Count.ToString(CultureInfo.InvariantCulture)]));
             return;
         }
         Terminal.Facts(console,

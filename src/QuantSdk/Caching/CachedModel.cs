@@ -17,12 +17,13 @@ namespace QuantSdk.Caching;
 internal sealed record CachedModel(OnnxModel Model, CacheCut Cut, IReadOnlyList<CachedTensor> Tensors)
 {
     /// <param name="model">The simplified float model.</param>
+    /// <param name="shapes">Types of the cached tensors' sources where they are known; null: they are observed.</param>
     /// <exception cref="QuantSdkException">See <see cref="Frontier.Find"/>; QSDK3066 for a tensor that holds no floats.</exception>
-    public static CachedModel Mark(OnnxModel model, DiffusionRoles roles, CacheCut cut)
+    public static CachedModel Mark(OnnxModel model, DiffusionRoles roles, CacheCut cut, IReadOnlyDictionary<string, TypeProto.Types.Tensor>? shapes = null)
     {
         var cached = Frontier.Find(model, roles, cut);
         var view = new GraphView(model.Graph);
-        var shapes = CachedShapes.Of(model, [.. cached.Select(c => c.Source)]);
+        shapes ??= CachedShapes.Of(model, [.. cached.Select(c => c.Source)]);
         foreach (var tensor in cached)
         {
             if (!ElementType.IsFloat(shapes[tensor.Source].ElemType))

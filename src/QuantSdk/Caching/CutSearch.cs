@@ -18,6 +18,9 @@ internal static class CutSearch
     /// <summary>Steps from one full step to the next, in the prediction that candidates are compared by.</summary>
     private const int Interval = 3;
 
+    /// <summary>Blocks up to which every range is tried.</summary>
+    private const int ShortStack = 8;
+
     /// <summary>Speed-up that is aimed at where neither CacheSpeedup nor CacheQuality is given.</summary>
     private const double DefaultSpeedup = 2;
 
@@ -55,32 +58,31 @@ internal static class CutSearch
         return [.. found.OrderBy(f => f.Cost).ThenBy(f => f.Cut.ToString(), StringComparer.Ordinal)];
     }
 
-    /// <param name="drifts">One for each cut, or null where none were measured.</param>
-    public static IReadOnlyList<CutCandidate> Table(IReadOnlyList<Possible> cuts, IReadOnlyList<double>? drifts)
-    {
-        double Drift(int i) => drifts?[i] ?? 0;
-        return [.. cuts.Select((c, i) => new CutCandidate(
-            c.Cut.ToString(), [.. c.Tensors.Select(t => t.Name)], Math.Round(c.Cost, 5), drifts is null ? null : Math.Round(drifts[i], 6), Math.Round(Speedup(c.Cost), 3),
-            drifts is not null && !Enumerable.Range(0, cuts.Count).Any(j => cuts[j].Cost <= c.Cost && Drift(j) <= Drift(i) && (cuts[j].Cost < c.Cost || Drift(j) < Drift(i))), false))];
-    }
+    /// <param name="staleness">One for each cut, or null where none were measured.</param>
+    public static IReadOnlyList<CutCandidate> Table(IReadOnlyList<Possible> cuts, IReadOnlyList<Staleness>? staleness) =>
+        [.. cuts.Select((c, i) => new CutCandidate(
+            c.Cut.ToString(), [.. c.Tensors.Select(t => t.Name)], Math.Round(c.Cost, 5), staleness is null ? null : Math.Round(staleness[i].Drift, 6), staleness is null ? null : Math.Round(staleness[i].Error, 6),
+            Math.Round(Speedup(c.Cost), 3), staleness is not null && !Enumerable.Range(0, cuts.Count).Any(j => Dominates((cuts[j].Cost, staleness[j].Error), (c.Cost, staleness[i].Error))), false))];
 
-    /// <summary>The candidate that the recipe asks for: with CacheQuality the cheapest that drifts no more, else the one that drifts least and is fast enough.</summary>
+    /// <summary>The candidate that the recipe asks for: with CacheQuality the cheapest of no more error, else the one with the least error that is fast enough.</summary>
     /// <exception cref="QuantSdkException">QSDK3071 where there is none.</exception>
     public static int Choose(IReadOnlyList<CutCandidate> candidates, Recipe recipe, string file)
     {
         var all = Enumerable.Range(0, candidates.Count);
         var target = recipe.CacheSpeedup ?? DefaultSpeedup;
-        var allowed = all.Where(i => recipe.CacheQuality is { } most ? candidates[i].Drift <= most : candidates[i].Speedup >= target).ToArray();
+        var allowed = all.Where(i => recipe.CacheQuality is { } most ? candidates[i].Error <= most : candidates[i].Speedup >= target).ToArray();
         if (allowed.Length == 0)
         {
             var best = candidates.Count == 0 ? "nothing in this model can be cut" : recipe.CacheQuality is not null
-                ? string.Create(CultureInfo.InvariantCulture, $"the least drift is {candidates.Min(c => c.Drift):g3} (Cache={candidates.MinBy(c => c.Drift)!.Cut})")
+                ? string.Create(CultureInfo.InvariantCulture, $"the least error is {candidates.Min(c => c.Error):g3} (Cache={candidates.MinBy(c => c.Error)!.Cut})")
                 : string.Create(CultureInfo.InvariantCulture, $"the most is {candidates.Max(c => c.Speedup):0.00} (Cache={candidates.MaxBy(c => c.Speedup)!.Cut})");
             var asked = recipe.CacheQuality is { } q ? string.Create(CultureInfo.InvariantCulture, $"CacheQuality={q}") : string.Create(CultureInfo.InvariantCulture, $"a speed-up of {target} with every third step full");
             throw new QuantSdkException("QSDK3071", $"{recipe.Name}: Cache=auto finds no cut for {asked}: {best}. Ask for less, or remove Cache.", file);
         }
-        return recipe.CacheQuality is not null ? allowed.MinBy(i => (candidates[i].Cost, candidates[i].Drift)) : allowed.MinBy(i => (candidates[i].Drift, candidates[i].Cost));
+        return recipe.CacheQuality is not null ? allowed.MinBy(i => (candidates[i].Cost, candidates[i].Error)) : allowed.MinBy(i => (candidates[i].Error, candidates[i].Cost));
     }
+
+    private static bool Dominates((double Cost, double Error) a, (double Cost, double Error) b) => a.Cost <= b.Cost && a.Error <= b.Error && a != b;
 
     /// <summary>Of a loop with one full step in <see cref="Interval"/>.</summary>
     public static double Speedup(double cost) => Interval / (1 + (Interval - 1) * cost);
@@ -102,7 +104,11 @@ internal static class CutSearch
         for (var first = 0; first < blocks; first++)
         {
             for (var last = first; last < blocks; last++)
-                yield return new CacheCut(CutKind.Blocks, [], first, last);
+            {
+                // Of a long stack, ranges of every length: around the middle, from the front, up to the end.
+                if (blocks <= ShortStack || first == (blocks - 1 - last + first) / 2 || first == 0 || last == blocks - 1)
+                    yield return new CacheCut(CutKind.Blocks, [], first, last);
+            }
         }
     }
 
