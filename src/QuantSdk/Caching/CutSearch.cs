@@ -34,8 +34,8 @@ internal static class CutSearch
     public static IReadOnlyList<Possible> Enumerate(OnnxModel model, DiffusionRoles roles, CostTable? table, bool int8)
     {
         var view = new GraphView(model.Graph);
-        var modules = new ModulePaths(model.Graph);
         var dependence = new ValueDependence(view, roles);
+        var modules = new NodeModules(view, new ModulePaths(model.Graph), dependence);
         var costs = ProductCosts.Of(model.Proto);
         var found = new List<Possible>();
         var seen = new HashSet<string>(StringComparer.Ordinal);
@@ -87,7 +87,7 @@ internal static class CutSearch
     /// <summary>Of a loop with one full step in <see cref="Interval"/>.</summary>
     public static double Speedup(double cost) => Interval / (1 + (Interval - 1) * cost);
 
-    private static IEnumerable<CacheCut> Cuts(GraphView view, ModulePaths modules, ValueDependence dependence)
+    private static IEnumerable<CacheCut> Cuts(GraphView view, NodeModules modules, ValueDependence dependence)
     {
         var parts = new List<string>();
         var known = new HashSet<string>(StringComparer.Ordinal);
