@@ -70,7 +70,7 @@ internal sealed class CutCommand : StageCommand<CutResult>
 
     private static CutResult Write(BuildRequest request, Recipe recipe, EngineFolder folder, string output)
     {
-        OutputFolder.Check(request.Output, "model.onnx", "live.onnx");
+        OutputFolder.Check(request.Output, "model.onnx", "model.data", "live.onnx");
         var model = OnnxFile.Load(request.Model);
         var cached = CachedModel.Mark(model, Roles.Find(model, recipe) ?? throw NoDenoiser(request, recipe), CacheCut.Parse(recipe.Cache!));
         var (full, live) = (Path.Combine(folder.Staging, "model.onnx"), Path.Combine(folder.Staging, "live.onnx"));

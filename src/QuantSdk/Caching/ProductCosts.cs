@@ -1,7 +1,5 @@
-using QuantSdk.Engines;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
-using QuantSdk.Rewriting;
 
 namespace QuantSdk.Caching;
 
@@ -25,21 +23,12 @@ internal sealed class ProductCosts
     {
         var view = new GraphView(model.Graph);
         var products = model.Graph.Node.Where(n => n.Is("Conv") || n.Is("ConvTranspose") || n.Is("Gemm") || n.Is("MatMul")).ToArray();
-        var wanted = products.SelectMany(n => (string[])[n.Input[0], n.Output[0]]).Where(t => view.Producer(t) is not null).Distinct(StringComparer.Ordinal).ToArray();
-        var dims = new Dictionary<string, IReadOnlyList<long>>(StringComparer.Ordinal);
-        if (view.Inputs.All(i => i.Type?.TensorType?.Shape is not null && i.Type.TensorType.ElemType != (int)TensorProto.Types.DataType.String))
-        {
-            var probes = new ModelProto(model);
-            probes.Graph.Output.Add(wanted.Where(t => !view.IsOutput(t)).Select(t => new ValueInfoProto { Name = t }));
-            var feed = ShapeFolding.Feeds(view.Inputs, 2);
-            foreach (var tensor in feed.Concat(OrtEvaluator.TryRun(probes, [feed], wanted, keepDataOf: new HashSet<string>())?[0] ?? []))
-                dims[tensor.Name] = tensor.Dims;
-        }
+        var seen = SeenShapes.Of(model, [.. products.SelectMany(n => (string[])[n.Input[0], n.Output[0]])], [2])?[0];
         var costs = new Dictionary<NodeProto, (long, WorkShape?)>(ReferenceEqualityComparer.Instance);
         foreach (var node in products)
         {
             var weight = view.Initializer(node.Input[1]);
-            costs[node] = dims.GetValueOrDefault(node.Input[0]) is { } input && dims.GetValueOrDefault(node.Output[0]) is { } output ? Cost(node, weight, input, output) : (weight?.Count() ?? 0, null);
+            costs[node] = seen?.GetValueOrDefault(node.Input[0]) is { } input && seen.GetValueOrDefault(node.Output[0]) is { } output ? Cost(node, weight, input.Dims, output.Dims) : (weight?.Count() ?? 0, null);
         }
         return new ProductCosts(costs);
     }
