@@ -1,4 +1,5 @@
 using System.Globalization;
+using QuantSdk.Calibration;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
@@ -14,9 +15,6 @@ internal static class CutSearch
 {
     /// <summary>A live part that costs more is no gain.</summary>
     private const double MostCost = 0.9;
-
-    /// <summary>Steps from one full step to the next, in the prediction that candidates are compared by.</summary>
-    private const int Interval = 3;
 
     /// <summary>Blocks up to which every range is tried.</summary>
     private const int ShortStack = 8;
@@ -84,8 +82,8 @@ internal static class CutSearch
 
     private static bool Dominates((double Cost, double Error) a, (double Cost, double Error) b) => a.Cost <= b.Cost && a.Error <= b.Error && a != b;
 
-    /// <summary>Of a loop with one full step in <see cref="Interval"/>.</summary>
-    public static double Speedup(double cost) => Interval / (1 + (Interval - 1) * cost);
+    /// <summary>Of a loop with one full step in <see cref="CarriedTensors.Interval"/>.</summary>
+    public static double Speedup(double cost) => CarriedTensors.Interval / (1 + (CarriedTensors.Interval - 1) * cost);
 
     private static IEnumerable<CacheCut> Cuts(GraphView view, NodeModules modules, ValueDependence dependence)
     {

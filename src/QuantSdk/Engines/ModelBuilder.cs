@@ -61,7 +61,8 @@ internal sealed partial class ModelBuilder
         if (recipe.Precision != "none")
         {
             var conditioner = _request.ConditionedBy is null ? null : Load(_request.ConditionedBy);
-            (inputs, var placement, calibration, var samples) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
+            (inputs, var placement, calibration, var samples) = Phase("Calibrate", () => CalibrationStage.Run(
+                _request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation, cached is null || recipe.Scheduler is null ? null : CachedLoop.Of(cached)));
             (placement, costs) = CostAwarePlacement.Decide(model, placement, calibration, recipe, costFile?.Table, CpuFeatures.Current);
             plan = Phase("Quantize", () => Planner.Make(model, placement, calibration, recipe, samples)) with { Cached = cached is null ? null : [.. cached.Tensors.Select(t => t.Name)] };
         }
