@@ -17,6 +17,40 @@ public sealed class DiffusersSceneTests
     public void Ddim_gives_the_sums_of_diffusers_own_tests(string more, double sum) =>
         Assert.AreEqual(sum, Loop(Sampler.FromJson($$"""{ {{TestConfig}} {{more}} }""").Schedule(10)).Sum(value => (double)Math.Abs(value)), 1e-2);
 
+    /// <summary>Sums that the other files of diffusers' tests/schedulers assert, to as many digits; the loops start from the scene times init_noise_sigma.</summary>
+    [TestMethod]
+    [DataRow("DDPMScheduler", """ "clip_sample": true """, 1000, 258.9606)]
+    [DataRow("DDPMScheduler", """ "clip_sample": true, "prediction_type": "v_prediction" """, 1000, 202.0296)]
+    [DataRow("PNDMScheduler", """ "skip_prk_steps": false """, 10, 198.1318)]
+    [DataRow("PNDMScheduler", """ "prediction_type": "v_prediction" """, 10, 67.3986)]
+    [DataRow("PNDMScheduler", """ "set_alpha_to_one": true, "beta_start": 0.01 """, 10, 230.0399)]
+    [DataRow("PNDMScheduler", """ "set_alpha_to_one": false, "beta_start": 0.01 """, 10, 186.9482)]
+    [DataRow("LCMScheduler", """ "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear" """, 1, 18.7097)]
+    [DataRow("LCMScheduler", """ "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear" """, 10, 197.7616)]
+    public void Sums_of_diffusers_own_tests(string scheduler, string more, int steps, double sum) => Assert.AreEqual(
+        sum, Loop(Sampler.FromJson($$"""{ "_class_name": "{{scheduler}}", "num_train_timesteps": 1000, {{more}} }""").Schedule(steps)).Sum(value => (double)Math.Abs(value)), 1e-2);
+
+    /// <summary>The same for samplers that scale the model's input: those tests go on with the scaled sample, which no pipeline does.</summary>
+    [TestMethod]
+    [DataRow("EulerDiscreteScheduler", """ "timestep_spacing": "linspace" """, 10.0807)]
+    [DataRow("EulerDiscreteScheduler", """ "use_karras_sigmas": true """, 124.52299499511719)]
+    [DataRow("EulerAncestralDiscreteScheduler", """ "timestep_spacing": "linspace" """, 152.3192)]
+    [DataRow("EulerAncestralDiscreteScheduler", """ "prediction_type": "v_prediction" """, 108.4439)]
+    [DataRow("LMSDiscreteScheduler", """ "timestep_spacing": "linspace" """, 1006.388)]
+    public void Sums_of_diffusers_own_tests_with_scaled_samples(string scheduler, string more, double sum) => Assert.AreEqual(
+        sum, Loop(Sampler.FromJson($$"""{ "_class_name": "{{scheduler}}", "num_train_timesteps": 1100, {{more}} }""").Schedule(10), keepsScaled: true).Sum(value => (double)Math.Abs(value)), 1e-2);
+
+    [TestMethod]
+    [DataRow("DPMSolverMultistepScheduler", """ "lower_order_final": false """, 0.3301)]
+    [DataRow("DPMSolverMultistepScheduler", """ "lower_order_final": false, "prediction_type": "v_prediction" """, 0.2251)]
+    [DataRow("DPMSolverMultistepScheduler", """ "lower_order_final": false, "prediction_type": "v_prediction", "use_karras_sigmas": true """, 0.2096)]
+    [DataRow("UniPCMultistepScheduler", """ "solver_type": "bh2" """, 0.2464)]
+    [DataRow("UniPCMultistepScheduler", """ "use_karras_sigmas": true """, 0.2925)]
+    [DataRow("UniPCMultistepScheduler", """ "prediction_type": "v_prediction" """, 0.1014)]
+    [DataRow("UniPCMultistepScheduler", """ "prediction_type": "v_prediction", "use_karras_sigmas": true """, 0.1966)]
+    public void Means_of_diffusers_own_tests(string scheduler, string more, double mean) => Assert.AreEqual(
+        mean, Loop(Sampler.FromJson($$"""{ "_class_name": "{{scheduler}}", "final_sigmas_type": "sigma_min", {{more}} }""").Schedule(10)).Average(value => (double)Math.Abs(value)), 1e-3);
+
     [TestMethod]
     public void Ddim_with_the_settings_of_stable_diffusion_gives_the_recorded_run()
     {
@@ -31,6 +65,52 @@ public sealed class DiffusersSceneTests
         var first = Doubles(golden, "first8");
         for (var i = 0; i < first.Length; i++)
             Assert.AreEqual(first[i], sample[i], 1e-5);
+    }
+
+    private const string Sd = """ "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear" """;
+
+    /// <summary>Longer runs with the settings of real pipelines, made with tables in double; the noise is that of torch's seed 0.</summary>
+    [TestMethod]
+    [DataRow("ddim_sd15_50", "DDIMScheduler", """ "clip_sample": false, "set_alpha_to_one": false, "steps_offset": 1 """, 50, null)]
+    [DataRow("ddim_sd15_10_eta1_seed0", "DDIMScheduler", """ "clip_sample": false, "set_alpha_to_one": false, "steps_offset": 1 """, 10, 1.0)]
+    [DataRow("euler_sdxl_30", "EulerDiscreteScheduler", """ "timestep_spacing": "leading", "steps_offset": 1 """, 30, null)]
+    [DataRow("eulera_trailing_4_seed0", "EulerAncestralDiscreteScheduler", """ "timestep_spacing": "trailing" """, 4, null)]
+    [DataRow("dpmpp2m_sd_20", "DPMSolverMultistepScheduler", """ "solver_order": 2 """, 20, null)]
+    [DataRow("dpmpp2m_karras_sd_20", "DPMSolverMultistepScheduler", """ "use_karras_sigmas": true """, 20, null)]
+    [DataRow("dpmpp3m_sd_20", "DPMSolverMultistepScheduler", """ "solver_order": 3 """, 20, null)]
+    [DataRow("unipc_bh2_sd_20", "UniPCMultistepScheduler", """ "solver_order": 2 """, 20, null)]
+    [DataRow("unipc3_bh2_sd_20", "UniPCMultistepScheduler", """ "solver_order": 3 """, 20, null)]
+    [DataRow("plms_sd15_50", "PNDMScheduler", """ "skip_prk_steps": true, "steps_offset": 1 """, 50, null)]
+    [DataRow("lcm_4_seed0", "LCMScheduler", """ "clip_sample": false """, 4, null)]
+    public void Recorded_runs_of_real_pipelines(string name, string scheduler, string more, int steps, double? eta)
+    {
+        var golden = TestData.Json("samplers_extra.json").GetProperty(name);
+        var schedule = Sampler.FromJson($$"""{ "_class_name": "{{scheduler}}", {{Sd}}, {{more}} }""").Schedule(steps, new ScheduleOptions { Eta = eta });
+        AssertClose(Doubles(golden, "timesteps"), schedule.Timesteps, 1e-6);
+        if (golden.TryGetProperty("sigmas", out _))
+            AssertClose(Doubles(golden, "sigmas"), schedule.Sigmas, 5e-6, least: 1); // in float32 σ of the first timesteps holds 1 − ᾱ to 4e-5
+        var sample = Loop(schedule);
+        var mean = golden.GetProperty("mean_abs").GetDouble();
+        Assert.AreEqual(mean, sample.Average(value => (double)Math.Abs(value)), 5e-6 * mean);
+        AssertClose(Doubles(golden, "first8"), sample[..8], 5e-6, least: 1);
+        AssertClose(Doubles(golden, "last4"), sample[^4..], 5e-6, least: 1);
+    }
+
+    [TestMethod]
+    public void UniPc_with_flow_and_karras_levels()
+    {
+        var schedule = Sampler.FromJson("""
+            { "_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": true, "use_karras_sigmas": true, "prediction_type": "flow_prediction",
+              "sigma_min": 0.01, "sigma_max": 200.0, "final_sigmas_type": "sigma_min" }
+            """).Schedule(5);
+        AssertClose([.. TestData.Json("samplers_extra.json").GetProperty("unipc_flow_karras_5").EnumerateArray().Select(value => value.GetDouble())], [.. schedule.Sigmas.Take(5)], 1e-6);
+    }
+
+    private static void AssertClose(double[] expected, IReadOnlyList<float> actual, double relative, double least = 1e-3)
+    {
+        Assert.HasCount(expected.Length, actual);
+        for (var i = 0; i < expected.Length; i++)
+            Assert.AreEqual(expected[i], actual[i], relative * Math.Max(least, Math.Abs(expected[i])), $"entry {i}");
     }
 
     [TestMethod]
@@ -53,16 +133,25 @@ public sealed class DiffusersSceneTests
 
     private static double[] Doubles(JsonElement golden, string name) => [.. golden.GetProperty(name).EnumerateArray().Select(value => value.GetDouble())];
 
-    private static float[] Loop(SamplerSchedule schedule)
+    /// <param name="keepsScaled">Whether the step goes on from the model's input instead of the sample.</param>
+    private static float[] Loop(SamplerSchedule schedule, bool keepsScaled = false)
     {
         var sample = Scene();
-        var output = new float[sample.Length];
-        for (var step = 0; step < schedule.Timesteps.Count; step++)
+        for (var i = 0; i < sample.Length; i++)
+            sample[i] *= schedule.InitNoiseSigma;
+        var noise = TorchNoise.Batch(0);
+        var (input, output, fresh) = (new float[sample.Length], new float[sample.Length], new float[sample.Length]);
+        for (var index = 0; index < schedule.Timesteps.Count; index++)
         {
-            var timestep = schedule.Timesteps[step];
+            var timestep = schedule.Timesteps[index];
+            schedule.ScaleInput(index, sample, input);
+            if (keepsScaled)
+                input.CopyTo(sample, 0);
             for (var i = 0; i < sample.Length; i++)
-                output[i] = sample[i] * timestep / (timestep + 1);
-            schedule.Step(step, output, sample, rows: 4);
+                output[i] = input[i] * timestep / (timestep + 1);
+            if (schedule.NeedsNoise(index))
+                noise.Normal(fresh, rows: 4);
+            schedule.Step(index, output, sample, rows: 4, fresh);
         }
         return sample;
     }
