@@ -40,6 +40,9 @@ public sealed record Manifest
 
     /// <summary>The measured agreement of each output with the float model, on rows that were not calibrated on.</summary>
     public IReadOnlyList<OutputQuality> Quality { get; init; } = [];
+
+    /// <summary>How the model is cached between steps, or null where it was built without <c>Cache</c>.</summary>
+    public CacheInfo? Cache { get; init; }
 }
 
 /// <summary>An input or output of a model.</summary>
@@ -60,8 +63,26 @@ public sealed record DiffusionRoles(string Sample, string Timestep, float Timest
 /// <param name="Optimised">The model as ONNX Runtime optimised it, or null where none was kept.</param>
 /// <param name="DisabledOptimizers">Graph optimisers of ONNX Runtime that must stay off when the portable model is loaded.</param>
 /// <param name="Files">Every file of the variant, with its hash.</param>
+/// <param name="Cache">The live part, or null where the model is not cached.</param>
 public sealed record EngineVariant(
-    string Target, string Model, OptimisedModel? Optimised, IReadOnlyList<string> DisabledOptimizers, IReadOnlyList<EngineFile> Files);
+    string Target, string Model, OptimisedModel? Optimised, IReadOnlyList<string> DisabledOptimizers, IReadOnlyList<EngineFile> Files, CachedVariant? Cache = null);
+
+/// <summary>The live part of a model whose deep features are cached between steps.</summary>
+/// <param name="Live">The portable live.onnx, relative to the model's folder.</param>
+/// <param name="Optimised">The live part as ONNX Runtime optimised it, or null where none was kept.</param>
+/// <param name="Tensors">The cached tensors: outputs of the full model after its own ones, inputs of the live part by the same names.</param>
+public sealed record CachedVariant(string Live, OptimisedModel? Optimised, IReadOnlyList<TensorInfo> Tensors);
+
+/// <summary>What a build decided about caching.</summary>
+/// <param name="Cut">The metadata <c>Cache</c>, as it was given.</param>
+/// <param name="Schedules">Measured schedules, by number of steps and of full steps.</param>
+public sealed record CacheInfo(string Cut, IReadOnlyList<CachedScheduleInfo> Schedules);
+
+/// <summary>A schedule of full steps that was searched on the engine's own trajectories.</summary>
+/// <param name="Steps">The number of steps in all.</param>
+/// <param name="Full">The indices of full steps, ascending; the first is 0.</param>
+/// <param name="Error">Relative L2 difference of the final samples from uncached ones, ≥ 0.</param>
+public sealed record CachedScheduleInfo(int Steps, IReadOnlyList<int> Full, double Error);
 
 /// <summary>A model that ONNX Runtime has optimised, with prepacked weights: valid for one version of it and one set of CPU features only.</summary>
 /// <param name="Model">The model, relative to the model's folder.</param>

@@ -67,7 +67,12 @@ internal static class ManifestFile
             Require(variant.DisabledOptimizers.All(name => name is not null), $"disabledOptimizers of variant '{variant.Target}' holds a null");
             Require(variant.Optimised is null or { Model: not null, OnnxRuntime: not null, CpuFeatures: not null }, $"optimised of variant '{variant.Target}' is incomplete");
             Require(variant.Files.All(file => file is { Path: not null, Hash: not null, Bytes: >= 0 }), $"a file of variant '{variant.Target}' lacks its path, bytes or hash");
+            Require(variant.Cache is null or { Live: not null, Tensors: { Count: > 0 } }, $"cache of variant '{variant.Target}' lacks its live part or its tensors");
+            Require(variant.Cache?.Optimised is null or { Model: not null, OnnxRuntime: not null, CpuFeatures: not null }, $"cache.optimised of variant '{variant.Target}' is incomplete");
+            Require(variant.Cache is null || variant.Cache.Tensors.All(t => t is { Name: not null, Type: not null, Shape: not null }), $"a cached tensor of variant '{variant.Target}' lacks its name, type or shape");
         }
+        Require(manifest.Cache is null or { Cut: not null, Schedules: not null }, "cache lacks its cut or its schedules");
+        Require(manifest.Cache is null || manifest.Cache.Schedules.All(IsSchedule), "a schedule's full steps are not ascending indices below its steps that start at 0");
         Require(manifest.Roles is null or { Sample: not null, Timestep: not null }, "roles lack sample or timestep");
         Require(manifest.Roles is null || float.IsFinite(manifest.Roles.TimestepScale), "roles.timestepScale is not a finite number");
 
@@ -77,6 +82,9 @@ internal static class ManifestFile
                 throw Broken(path, problem);
         }
     }
+
+    private static bool IsSchedule(CachedScheduleInfo schedule) =>
+        schedule is { Full: [0, ..] full } && full[^1] < schedule.Steps && full.Zip(full.Skip(1)).All(p => p.First < p.Second) && double.IsFinite(schedule.Error);
 
     private static QuantSdkException Broken(string path, string problem, Exception? inner = null) =>
         new("QSDK7003", $"The manifest '{path}' cannot be used: {problem}. Build the model again.", path, inner: inner);

@@ -55,8 +55,9 @@ public sealed class QuantizedModel : IDisposable
         var session = Open(files, Settings(variant, selection, options), options.VerifyHashes);
         try
         {
+            var cached = variant.Cache?.Tensors ?? [];
             CheckPorts(manifestFile, manifest.Inputs, session.Inputs, "inputs");
-            CheckPorts(manifestFile, manifest.Outputs, session.Outputs, "outputs");
+            CheckPorts(manifestFile, [.. manifest.Outputs, .. cached], session.Outputs, "outputs");
             return new QuantizedModel(manifest, selection, session);
         }
         catch
