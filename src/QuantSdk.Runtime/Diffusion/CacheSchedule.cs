@@ -13,11 +13,8 @@ public sealed class CacheSchedule
 
     private CacheSchedule(string text, Func<int, CacheInfo?, IEnumerable<int>> fullSteps) => (_text, _fullSteps) = (text, fullSteps);
 
-    /// <summary>
-    /// Whether cached features follow the line through the last two full steps instead of standing still (TaylorSeer, 2503.06923, order 1):
-    /// F + (F − F′)·k/N, k steps after the full step of F, which came N steps after that of F′.
-    /// </summary>
-    public bool Extrapolate { get; init; }
+    /// <summary>Whether cached features follow the line through the last two full steps instead of standing still; see <see cref="Extrapolated"/>.</summary>
+    public bool Extrapolate { get; private init; }
 
     /// <summary>Full at steps 0, N, 2N, … (DeepCache, 2312.00858). 1 caches nothing.</summary>
     /// <param name="interval">N, 1 or more.</param>
@@ -89,6 +86,12 @@ public sealed class CacheSchedule
             throw Impossible(string.Create(CultureInfo.InvariantCulture, $"a built schedule with an interval of {interval}; it is 1 or more."));
         return new(string.Create(CultureInfo.InvariantCulture, $"built {interval}"), (steps, built) => BuiltSteps(steps, interval, built));
     }
+
+    /// <summary>
+    /// The same steps, with cached features on the line through the last two full steps (TaylorSeer, 2503.06923, order 1): F + (F − F′)·k/N, k steps after
+    /// the full step of F, which came N steps after that of F′. Takes memory for two more copies of the features.
+    /// </summary>
+    public CacheSchedule Extrapolated() => new(_text, _fullSteps) { Extrapolate = true };
 
     /// <summary>The full steps of a run, ascending, the first one 0.</summary>
     /// <param name="steps">The number of steps, 1 or more.</param>

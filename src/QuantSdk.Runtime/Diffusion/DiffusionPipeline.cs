@@ -10,15 +10,14 @@ namespace QuantSdk.Runtime;
 public sealed class DiffusionPipeline
 {
     private readonly IDenoiser _denoiser;
+    private readonly QuantizedModel? _model;
 
     /// <summary>Runs a built model.</summary>
     /// <param name="model">A model whose manifest names a sample and a timestep input. It must outlive the pipeline.</param>
     /// <param name="sampler">The sampler that the model was trained for.</param>
     /// <exception cref="QuantSdkException">QSDK7040: the model is no denoiser.</exception>
     public DiffusionPipeline(QuantizedModel model, Sampler sampler)
-        : this(Denoiser(model), sampler)
-    {
-    }
+        : this(Denoiser(model), sampler) => _model = model;
 
     /// <summary>Runs anything that predicts.</summary>
     /// <param name="denoiser">What predicts.</param>
@@ -36,6 +35,9 @@ public sealed class DiffusionPipeline
     /// <summary>What the sampler needs beyond its configuration; null for nothing.</summary>
     public ScheduleOptions? ScheduleOptions { get; init; }
 
+    /// <summary>Which steps run the whole model, where it was built with <c>Cache</c>; null for all of them.</summary>
+    public CacheSchedule? Cache { get; init; }
+
     /// <summary>Makes samples.</summary>
     /// <param name="latents">Unit normal noise, float, the rows first; see <see cref="TorchRandom"/>. The sampler scales it.</param>
     /// <param name="conditioning">The model's other inputs.</param>
@@ -46,6 +48,7 @@ public sealed class DiffusionPipeline
     /// <returns>The samples, shaped like <paramref name="latents"/>.</returns>
     /// <exception cref="QuantSdkException">
     /// QSDK7041: the conditioning does not fit; QSDK7042: guidance without unconditional rows; QSDK7043: latents or prediction have the wrong type or shape;
+    /// QSDK7050: the cache schedule does not fit the steps; QSDK7051: the model was not built for caching;
     /// and those of <see cref="Sampler.Schedule"/>, <see cref="QuantizedModel.Bind"/> and <see cref="ModelBinding.Run"/>.
     /// </exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
@@ -63,7 +66,7 @@ public sealed class DiffusionPipeline
         var rows = (int)latents.Dimensions[0];
         var guided = guidanceScale != 1f;
         long[] batchShape = [guided ? 2L * rows : rows, .. latents.Dimensions[1..]];
-        using var run = _denoiser.Begin(batchShape, conditioning.Batch(rows, guided));
+        using var run = Caching(schedule).Begin(batchShape, conditioning.Batch(rows, guided));
         return ModelTensor.Build(latents.Dimensions, sample =>
         {
             TensorPrimitives.Multiply(latents.AsSpan<float>(), schedule.InitNoiseSigma, sample);
@@ -81,6 +84,7 @@ public sealed class DiffusionPipeline
         for (var i = 0; i < steps; i++)
         {
             cancellationToken.ThrowIfCancellationRequested();
+            var stepStarted = Stopwatch.GetTimestamp();
             var input = run.Sample;
             schedule.ScaleInput(i, sample, input[..sample.Length]);
             if (guidance is not null)
@@ -88,7 +92,8 @@ public sealed class DiffusionPipeline
             var prediction = run.Predict(i, schedule.Timesteps[i], cancellationToken);
             Guide(prediction, output, rows, guidance);
             schedule.Step(i, output, sample, rows);
-            progress?.Report(new DiffusionProgress(i + 1, steps, Stopwatch.GetElapsedTime(started)));
+            progress?.Report(new DiffusionProgress(
+                i + 1, steps, Stopwatch.GetElapsedTime(started), run is not CachedDenoiserRun { WasFull: false }, Stopwatch.GetElapsedTime(stepStarted)));
         }
     }
 
@@ -113,6 +118,16 @@ public sealed class DiffusionPipeline
             TensorPrimitives.Subtract(prediction.Slice((rows + row) * stride, length), first, result);
             TensorPrimitives.MultiplyAdd(result, scale, first, result);
         }
+    }
+
+    private IDenoiser Caching(SamplerSchedule schedule)
+    {
+        if (Cache is null)
+            return _denoiser;
+        if (_model?.CachedDenoiser(CachePlan.Of(Cache, [.. Enumerable.Range(0, schedule.Timesteps.Count)], _model.Manifest.Cache)) is { } cached)
+            return cached;
+        throw new QuantSdkException("QSDK7051",
+            $"Cache is '{Cache}', but {(_model is null ? "the pipeline's denoiser is the app's own" : $"'{_model.Manifest.Name}' was built without Cache")}. Give the QuantizedModel item the metadata Cache, or leave DiffusionPipeline.Cache out.");
     }
 
     private static IDenoiser Denoiser(QuantizedModel model)
