@@ -24,6 +24,15 @@ internal static class RandomRuns
         return session.Run(inputs ?? session.Inputs.ToDictionary(i => i.Name, Fill));
     }
 
+    /// <summary>The inputs that <see cref="Run"/> gives a model on its own.</summary>
+    public static IReadOnlyDictionary<string, ModelTensor> Inputs(ModelProto model)
+    {
+        using var folder = new TempFolder();
+        OnnxFile.Save(model, folder["m.onnx"], folder["m.data"]);
+        using var session = ModelSession.Open(folder["m.onnx"], new SessionSettings { Threads = 1 });
+        return session.Inputs.ToDictionary(i => i.Name, Fill);
+    }
+
     /// <summary>The float values of a float or float16 tensor.</summary>
     public static float[] Floats(ModelTensor tensor) =>
         tensor.Type == "float16" ? Array.ConvertAll(tensor.AsSpan<Half>().ToArray(), v => (float)v) : tensor.AsSpan<float>().ToArray();
