@@ -29,6 +29,16 @@ internal sealed class DiffusionProtocol(Sampler sampler, DiffusionRoles roles, s
 
     public SamplingSource Source(int rows, long seed) => new(sampler, roles, Conditioning(rows), SampleShape, rows, Steps, Guidance, seed);
 
+    /// <summary>Torch's CPU normal numbers, row i of seed + i.</summary>
+    public ModelTensor Noise(int rows, long seed)
+    {
+        var length = (int)SampleShape.Aggregate(1L, (a, b) => a * b);
+        var noise = new float[rows * length];
+        for (var row = 0; row < rows; row++)
+            TorchRandom.Normal(seed + row, noise.AsSpan(row * length, length));
+        return ModelTensor.Create(noise, [rows, .. SampleShape]);
+    }
+
     /// <summary>Row i is asked for the digit i mod 10.</summary>
     public Conditioning Conditioning(int rows)
     {
