@@ -66,6 +66,22 @@ public sealed class DeclarationTests
     }
 
     [TestMethod]
+    public void A_cached_model_has_a_live_part_in_every_form_over_the_same_data()
+    {
+        using var project = new FixtureProject("""
+            <QuantizedModel Include="a.onnx" Cache="up_blocks.2" />
+            <QuantizedModel Include="b.onnx" Cache="None" />
+            <QuantizedModel Include="c.onnx" Targets="tensorrt-onnx, cpu" Prepacked="false" Cache="auto" CacheSpeedup="2" />
+            """, properties: "<QuantSdkPrecision>none</QuantSdkPrecision>").WithModels("a.onnx", "b.onnx", "c.onnx");
+
+        Assert.IsTrue(project.BuildModels().Succeeded);
+
+        var files = FixtureProject.FilesIn(project.EngineFolder).Where(f => f.Contains("live", StringComparison.Ordinal)).ToList();
+        CollectionAssert.AreEqual(new[] { "a/cpu/live.onnx", "a/cpu/live.optimised.onnx", "c/cpu/live.onnx", "c/tensorrt/live.onnx" }, files);
+        Assert.AreEqual("2", project.LastRequest("c.onnx").GetProperty("metadata").GetProperty("CacheSpeedup").GetString());
+    }
+
+    [TestMethod]
     public void Every_metadata_that_is_set_reaches_the_tool_and_no_other()
     {
         using var project = new FixtureProject("""

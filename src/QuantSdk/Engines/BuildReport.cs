@@ -1,3 +1,4 @@
+using QuantSdk.Caching;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
 using QuantSdk.Runtime;
@@ -10,10 +11,11 @@ namespace QuantSdk.Engines;
 /// <param name="Costs">What each layer was predicted to cost in float and in int8, where that decided; for the batch that a step runs.</param>
 /// <param name="Sensitivity">What each group of layers does alone, where Precision=auto chose by it.</param>
 /// <param name="ShippedBytes">The whole folder.</param>
+/// <param name="Cache">Where the model was cut for caching, or null.</param>
 internal sealed record BuildReport(
     int Schema, string Name, string Model, Recipe Recipe, long FloatBytes, long EngineBytes, long ShippedBytes, int Layers, double MacShare, IReadOnlyList<string> NotFused,
     IReadOnlyList<Kept> Kept, IReadOnlyList<OutputQuality> Quality, IReadOnlyDictionary<string, double> Seconds,
-    IReadOnlyList<LayerCost>? Costs = null, Sensitivity? Sensitivity = null);
+    IReadOnlyList<LayerCost>? Costs = null, Sensitivity? Sensitivity = null, CutReport? Cache = null);
 
 /// <summary>What a build returns.</summary>
 /// <param name="Summary">One line: unet -> models/unet (int8, 10.9 → 3.8 MB, SQNR 27.4 dB).</param>

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using QuantSdk.Caching;
 using QuantSdk.Calibration;
 using QuantSdk.Onnx;
 using QuantSdk.Onnx.Upgrading;
@@ -36,7 +37,11 @@ internal sealed partial class ModelBuilder
         // With data, rounding can look at what layers read; without, weights stream from file to file.
         var rounds = recipe.Weights is "int4" or "int2" && recipe.Rounding is "auto" or "error" && (recipe.CalibrationData.Count > 0 || recipe.Scheduler is not null);
         if (WeightOnlyPlanner.Applies(recipe) && !rounds)
+        {
+            if (recipe.Cache is not null)
+                throw new QuantSdkException("QSDK3069", $"{recipe.Name}: Cache='{recipe.Cache}' and {recipe.Weights} weights with float activations: weights are then streamed from file to file, and the graph is not cut. Give CalibrationData with Rounding=auto, choose another Precision, or remove Cache.", _request.Model);
             return RunWeightOnly(recipe);
+        }
         var original = Load(_request.Model);
         var roles = Roles.Find(original, recipe);
         using var folder = new EngineFolder(_request.Output);
@@ -45,6 +50,9 @@ internal sealed partial class ModelBuilder
         var reference = open.Session;
         var model = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => ConcatSplit.Apply(Simplification.Simplify(prepared), recipe, roles));
 
+        var uncut = model;
+        var cached = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => Cut(recipe, uncut, roles));
+        model = cached?.Model ?? model;
         Plan? plan = null;
         CalibrationTable? calibration = null;
         IReadOnlyList<LayerCost> costs = [];
@@ -55,7 +63,7 @@ internal sealed partial class ModelBuilder
             var conditioner = _request.ConditionedBy is null ? null : Load(_request.ConditionedBy);
             (inputs, var placement, calibration, var samples) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
             (placement, costs) = CostAwarePlacement.Decide(model, placement, calibration, recipe, costFile?.Table, CpuFeatures.Current);
-            plan = Phase("Quantize", () => Planner.Make(model, placement, calibration, recipe, samples));
+            plan = Phase("Quantize", () => Planner.Make(model, placement, calibration, recipe, samples)) with { Cached = cached is null ? null : [.. cached.Tensors.Select(t => t.Name)] };
         }
         if (costFile is not null)
             _discovered.Add(costFile.Path);
@@ -68,8 +76,8 @@ internal sealed partial class ModelBuilder
         for (var round = 1; ; round++)
         {
             plan = choice?.Plan ?? plan;
-            Phase("Quantize", () => Lower(recipe, model, plan, rounded, folder));
-            (var variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder, prepack: plan?.Layers.Any(l => l.Activation.Format == "float") != true));
+            Phase("Quantize", () => Lower(recipe, model, plan, rounded, cached, folder));
+            (var variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder, prepack: plan?.Layers.Any(l => l.Activation.Format == "float") != true, cached));
             manifest = new Manifest
             {
                 Name = recipe.Name,
@@ -81,6 +89,7 @@ internal sealed partial class ModelBuilder
                 Outputs = [.. reference.Outputs.Select(p => p.Info)],
                 Roles = roles,
                 Variants = variants,
+                Cache = cached is null ? null : new CacheInfo(recipe.Cache!, []),
             };
             if (inputs?.HeldOut is { } heldOut)
             {
@@ -93,12 +102,14 @@ internal sealed partial class ModelBuilder
         }
         if (plan is not null && fused is not null)
             WarnOfFloat(recipe, plan, fused);
+        var built = manifest;
+        var cut = cached is null ? null : Phase("Verify", () => Check(cached, uncut, plan, built, reference, folder));
         Gates.Check(recipe, manifest.Quality, EngineBytes(manifest.Variants), _request.Model);
         ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
         _cancellation.ThrowIfCancellationRequested();
         var report = new BuildReport(
             1, recipe.Name, Path.GetFileName(_request.Model), recipe, original.FileBytes, EngineBytes(manifest.Variants), Directory.GetFiles(folder.Staging, "*", SearchOption.AllDirectories).Sum(f => new FileInfo(f).Length),
-            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds, costs, choice?.Sensitivity);
+            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds, costs, choice?.Sensitivity, cut);
         WriteReport(report, plan, calibration);
         folder.Commit();
         return new BuildResult(Summary(recipe, original.FileBytes, report), report, manifest, plan, [.. _discovered]);
@@ -111,12 +122,15 @@ internal sealed partial class ModelBuilder
         return model;
     }
 
-    private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, RoundedWeights? rounded, EngineFolder folder)
+    private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, RoundedWeights? rounded, CachedModel? cached, EngineFolder folder)
     {
         foreach (var target in recipe.Targets)
         {
             var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
-            folder.Write(lowering, plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering, rounded));
+            var lowered = plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering, rounded);
+            var portable = folder.Write(lowering, lowered);
+            if (cached is not null)
+                WriteLive(cached, lowered, portable);
         }
         return null;
     }
@@ -129,15 +143,16 @@ internal sealed partial class ModelBuilder
         return proto;
     }
 
-    private (IReadOnlyList<EngineVariant>, FusedLayers?) BuildEngines(Recipe recipe, Plan? plan, EngineFolder folder, bool prepack = true)
+    private (IReadOnlyList<EngineVariant>, FusedLayers?) BuildEngines(Recipe recipe, Plan? plan, EngineFolder folder, bool prepack = true, CachedModel? cached = null)
     {
         var variants = new List<EngineVariant>();
         FusedLayers? fused = null;
+        var tensors = cached is null ? null : Infos(cached);
         foreach (var target in recipe.Targets)
         {
             if (target == "tensorrt-onnx")
             {
-                variants.Add(new EngineVariant(target, "tensorrt/model.onnx", null, [], folder.Files("tensorrt")));
+                variants.Add(new EngineVariant(target, "tensorrt/model.onnx", null, [], folder.Files("tensorrt"), tensors is null ? null : new CachedVariant("tensorrt/live.onnx", null, tensors)));
                 continue;
             }
             var portable = folder.Model("cpu");
@@ -145,14 +160,16 @@ internal sealed partial class ModelBuilder
             OrtEngine.Optimise(portable, optimised, _request.Threads, prepack);
             if (plan is not null)
                 fused = FusedLayers.Count(OnnxFile.Load(optimised), plan);
+            var live = tensors is null ? null : OptimiseLive(recipe, portable, optimised, tensors, prepack);
             if (!recipe.Portable)
             {
                 File.Delete(portable);
+                File.Delete(Path.Combine(Path.GetDirectoryName(portable)!, "live.onnx"));
                 File.Delete(Path.ChangeExtension(portable, ".data"));
             }
             variants.Add(new EngineVariant(
                 target, "cpu/model.onnx", recipe.Prepacked ? new OptimisedModel("cpu/model.optimised.onnx", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null,
-                CpuLowering.DisabledOptimizers, folder.Files("cpu")));
+                CpuLowering.DisabledOptimizers, folder.Files("cpu"), live));
         }
         return (variants, fused);
     }

@@ -56,4 +56,7 @@ internal sealed record Plan(int Schema, IReadOnlyList<string> Samples, IReadOnly
 
     /// <summary>What of the model was written differently first.</summary>
     public IReadOnlyList<Rewrite> Rewrites { get; init; } = [];
+
+    /// <summary>The tensors at which full model and live part are divided; null where nothing is cached.</summary>
+    public IReadOnlyList<string>? Cached { get; init; }
 }

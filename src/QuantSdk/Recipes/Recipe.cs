@@ -99,6 +99,15 @@ internal sealed record Recipe
     /// <summary>Ship ONNX Runtime's optimised graph with prepacked weights.</summary>
     public bool Prepacked { get; init; } = true;
 
+    /// <summary>Where a denoiser is cut to cache its deep features between steps (<see cref="Caching.CacheCut.Parse"/>); null: not at all.</summary>
+    public string? Cache { get; init; }
+
+    /// <summary>Cache=auto: what the loop shall be faster by when every third step is full, in (1, 3); null: by <see cref="CacheQuality"/>, or 2.</summary>
+    public double? CacheSpeedup { get; init; }
+
+    /// <summary>Cache=auto: how far cached tensors may drift in one step, relative; null: by <see cref="CacheSpeedup"/>.</summary>
+    public double? CacheQuality { get; init; }
+
     /// <summary>Decibels; null: no gate.</summary>
     public double? MinSqnr { get; init; }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using QuantSdk.Caching;
 using QuantSdk.Calibration;
 using QuantSdk.Runtime;
 
@@ -10,7 +11,7 @@ internal static class RecipeParser
     /// <summary>Metadata of design.md §4 that this version does not build yet: said, not ignored.</summary>
     private static readonly string[] Later =
     [
-        "SampleAxis", "PerChannel", "HighPrecision", "Shapes", "MinShapes", "OptShapes", "MaxShapes", "Cache", "MinSpeedup", "OnGateFailure",
+        "SampleAxis", "PerChannel", "HighPrecision", "Shapes", "MinShapes", "OptShapes", "MaxShapes", "MinSpeedup", "OnGateFailure",
     ];
 
     /// <summary>Every metadata that is read.</summary>
@@ -18,7 +19,7 @@ internal static class RecipeParser
     [
         "Name", "Precision", "Weights", "Activations", "BlockSize", "WeightZeroPoint", "Rounding", "CalibrationData", "ValidationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput",
         "TimestepScale", "Calibrator", "Percentile", "Momentum", "Timesteps", "Collect", "CalibrationBatch", "SmoothQuant", "ConcatSplit", "BiasCorrection", "Level",
-        "OptimizeFor", "Costs", "ExcludeModules", "Only", "Targets", "Portable", "Prepacked", "MinSqnr", "MinCosine", "MaxSize",
+        "OptimizeFor", "Costs", "ExcludeModules", "Only", "Targets", "Portable", "Prepacked", "Cache", "CacheSpeedup", "CacheQuality", "MinSqnr", "MinCosine", "MaxSize",
     ];
 
     /// <exception cref="QuantSdkException">QSDK1020 (value), QSDK1021 (not built yet), QSDK1022 (unknown name).</exception>
@@ -74,6 +75,9 @@ internal static class RecipeParser
             Targets = TargetList(),
             Portable = Flag("Portable", defaults.Portable),
             Prepacked = Flag("Prepacked", defaults.Prepacked),
+            Cache = CacheValue(),
+            CacheSpeedup = values.ContainsKey("CacheSpeedup") ? Number("CacheSpeedup", 0, 1.01, 2.99) : null,
+            CacheQuality = values.ContainsKey("CacheQuality") ? Number("CacheQuality", 0, 1e-6, 10) : null,
             MinSqnr = values.ContainsKey("MinSqnr") ? Number("MinSqnr", 0, -100, 1000) : null,
             MinCosine = values.ContainsKey("MinCosine") ? Number("MinCosine", 0, -1, 1) : null,
             MaxSize = values.ContainsKey("MaxSize") ? Number("MaxSize", 0, 0, 1e9) : null,
@@ -86,6 +90,10 @@ internal static class RecipeParser
             throw new QuantSdkException("QSDK1020", $"{name}: Portable=false and Prepacked=false leave nothing to ship. Drop one of them.");
         if (recipe.Level >= 4 && recipe.Activations is not ("fp8" or "mxfp8" or "nvfp4"))
             throw new QuantSdkException("QSDK1020", $"{name}: Level=4 quantises attention products, which needs fp8; Activations is '{recipe.Activations}'. Set Precision to fp8, or Level to 3.");
+        if ((recipe.CacheSpeedup ?? recipe.CacheQuality) is not null && recipe.Cache != "auto")
+            throw new QuantSdkException("QSDK1020", $"{name}: CacheSpeedup and CacheQuality choose among cuts, which only Cache=auto does. Remove them, or set Cache to auto.");
+        if (recipe.CacheSpeedup is not null && recipe.CacheQuality is not null)
+            throw new QuantSdkException("QSDK1020", $"{name}: CacheSpeedup and CacheQuality each choose a cut. Give one of them.");
         if (recipe.Scheduler is null)
         {
             foreach (var needsScheduler in (string[])["Steps", "GuidanceScale"])
@@ -117,6 +125,20 @@ internal static class RecipeParser
         }
 
         bool Flag(string key, bool fallback) => OneOf(key, fallback ? "true" : "false", ["true", "false"]) == "true";
+
+        string? CacheValue()
+        {
+            if (!values.TryGetValue("Cache", out var text) || text.Equals("none", StringComparison.OrdinalIgnoreCase))
+                return null;
+            try
+            {
+                return CacheCut.Parse(text).Kind == CutKind.Auto ? "auto" : text;
+            }
+            catch (QuantSdkException e)
+            {
+                throw new QuantSdkException(e.Code, $"{name}: {e.Message}");
+            }
+        }
 
         string SmoothQuantValue()
         {

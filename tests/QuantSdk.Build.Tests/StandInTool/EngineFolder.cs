@@ -29,12 +29,13 @@ internal sealed class EngineFolder
     public void Complete(string forgotten)
     {
         var targets = Metadata("Targets", "auto").ToLowerInvariant().Split([';', ','], StringSplitOptions.TrimEntries);
+        var cached = !Metadata("Cache", "none").Equals("none", StringComparison.OrdinalIgnoreCase);
         if (targets.Contains("cpu") || targets.Contains("auto"))
         {
-            if (Metadata("Portable", "true") != "false") WritePair("cpu/model");
-            if (Metadata("Prepacked", "true") != "false") WritePair("cpu/model.optimised");
+            if (Metadata("Portable", "true") != "false") WriteModel("cpu", "", cached);
+            if (Metadata("Prepacked", "true") != "false") WriteModel("cpu", ".optimised", cached);
         }
-        if (targets.Contains("tensorrt-onnx")) WritePair("tensorrt/model");
+        if (targets.Contains("tensorrt-onnx")) WriteModel("tensorrt", "", cached);
         if (forgotten.Length > 0) File.Delete(Path.Combine(_temporary, forgotten));
         if (Directory.Exists(_output)) Directory.Delete(_output, recursive: true);
         Directory.Move(_temporary, _output);
@@ -42,10 +43,11 @@ internal sealed class EngineFolder
 
     private string Metadata(string name, string otherwise) => _metadata.TryGetProperty(name, out var value) ? value.GetString()! : otherwise;
 
-    private void WritePair(string path)
+    private void WriteModel(string target, string form, bool cached)
     {
-        Write(path + ".onnx");
-        Write(path + ".data");
+        Write($"{target}/model{form}.onnx");
+        Write($"{target}/model{form}.data");
+        if (cached) Write($"{target}/live{form}.onnx");
     }
 
     private void Write(string path)

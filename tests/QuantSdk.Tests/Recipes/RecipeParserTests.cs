@@ -36,7 +36,8 @@ public sealed class RecipeParserTests
     [DataRow("Level", "3.5", "QSDK1020", "2.5")]
     [DataRow("Level", "4", "QSDK1020", "fp8")]
     [DataRow("Steps", "20", "QSDK1020", "Scheduler")]
-    [DataRow("Cache", "auto", "QSDK1021", "Cache")]
+    [DataRow("Cache", "lives:up_blocks.2", "QSDK3060", "cached:PATTERN")]
+    [DataRow("CacheSpeedup", "2", "QSDK1020", "auto")]
     [DataRow("Targets", "tensorrt", "QSDK1021", "tensorrt-onnx")]
     [DataRow("Presicion", "int8", "QSDK1022", "'Precision'")]
     public void A_bad_value_names_itself_and_what_is_allowed(string key, string value, string code, string named)

@@ -1,0 +1,17 @@
+namespace QuantSdk.Caching;
+
+/// <summary>Where a model was cut, for a person or a script.</summary>
+/// <param name="Cut">The cut, resolved: never auto.</param>
+/// <param name="Tensors">The cached tensors.</param>
+/// <param name="MacShare">Multiply-adds of the live part as a share of the model's, (0, 1].</param>
+/// <param name="Difference">Relative L2 difference of the live part's outputs, on the cached tensors of the same step, from the full engine's.</param>
+/// <param name="Candidates">The cuts that Cache=auto chose among.</param>
+internal sealed record CutReport(string Cut, IReadOnlyList<string> Tensors, double MacShare, double Difference, IReadOnlyList<CutCandidate>? Candidates = null);
+
+/// <summary>A cut with what it saves and what it costs.</summary>
+/// <param name="Cost">Predicted time of the live part as a share of the full model's, (0, 1].</param>
+/// <param name="Drift">‖c(t) − c(t−1)‖/‖c(t)‖ of the cached tensors between neighbouring steps, the mean over calibration trajectories; null where none was run.</param>
+/// <param name="Speedup">Of a loop with every third step full: 3/(1 + 2·cost).</param>
+/// <param name="Pareto">True where no other candidate is both cheaper and drifts less.</param>
+/// <param name="Chosen">True for the one that was built.</param>
+internal sealed record CutCandidate(string Cut, IReadOnlyList<string> Tensors, double Cost, double? Drift, double Speedup, bool Pareto, bool Chosen);

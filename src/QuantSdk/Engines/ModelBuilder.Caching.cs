@@ -1,0 +1,69 @@
+using Microsoft.ML.OnnxRuntime;
+using QuantSdk.Caching;
+using QuantSdk.Calibration;
+using QuantSdk.Onnx;
+using QuantSdk.Planning;
+using QuantSdk.Recipes;
+using QuantSdk.Rewriting;
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Engines;
+
+/// <summary>Cache: a second, smaller engine for the steps between full ones.</summary>
+internal sealed partial class ModelBuilder
+{
+    private CachedModel? Cut(Recipe recipe, OnnxModel model, DiffusionRoles? roles)
+    {
+        if (recipe.Cache is null)
+            return null;
+        if (roles is null)
+            throw new QuantSdkException("QSDK3067", $"{recipe.Name}: Cache='{recipe.Cache}' needs a denoiser, and no sample and timestep inputs were found among {string.Join(", ", new GraphView(model.Graph).Inputs.Select(i => i.Name))}. Name them with SampleInput and TimestepInput, or remove Cache.", _request.Model);
+        var cut = CachedModel.Mark(model, roles, CacheCut.Parse(recipe.Cache));
+        _log.Detail($"cut {cut.Cut}: {string.Join(", ", cut.Tensors.Select(t => t.Name))}");
+        return cut;
+    }
+
+    /// <summary>Writes live.onnx beside the portable graph, over the same data.</summary>
+    private static void WriteLive(CachedModel cached, ModelProto lowered, string portable)
+    {
+        var live = Path.Combine(Path.GetDirectoryName(portable)!, "live.onnx");
+        OnnxFile.Save(cached.Live(lowered), live, Path.ChangeExtension(live, ".data"));
+        SharedWeights.Join(portable, live);
+    }
+
+    /// <summary>Optimises the live part beside the full one, over the same data.</summary>
+    private CachedVariant OptimiseLive(Recipe recipe, string portable, string optimised, IReadOnlyList<TensorInfo> tensors, bool prepack)
+    {
+        var live = Path.Combine(Path.GetDirectoryName(optimised)!, "live.optimised.onnx");
+        OrtEngine.Optimise(Path.Combine(Path.GetDirectoryName(portable)!, "live.onnx"), live, _request.Threads, prepack);
+        SharedWeights.Join(optimised, live);
+        return new CachedVariant("cpu/live.onnx", recipe.Prepacked ? new OptimisedModel("cpu/live.optimised.onnx", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null, tensors);
+    }
+
+    /// <summary>The cached tensors as the manifest lists them.</summary>
+    private static IReadOnlyList<TensorInfo> Infos(CachedModel cached) =>
+        [.. cached.Model.Graph.Output.TakeLast(cached.Tensors.Count).Select(o => new TensorInfo(o.Name, ElementType.Name(o.Type.TensorType.ElemType), [.. o.Type.TensorType.Shape?.Dim.Select(d => d.HasDimValue ? d.DimValue : -1) ?? []]))];
+
+    private CutReport Check(CachedModel cached, OnnxModel model, Plan? plan, Manifest manifest, ModelSession reference, EngineFolder folder)
+    {
+        var difference = 0.0;
+        if (manifest.Variants.FirstOrDefault(v => v.Target == "cpu") is { Cache: { } live } variant)
+        {
+            var optimised = variant.Optimised is not null;
+            var settings = new SessionSettings
+            {
+                Threads = _request.Threads,
+                Optimisation = optimised ? GraphOptimizationLevel.ORT_DISABLE_ALL : GraphOptimizationLevel.ORT_ENABLE_ALL,
+                DisabledOptimizers = optimised ? [] : variant.DisabledOptimizers,
+            };
+            using var whole = ModelSession.Open(Path.Combine(folder.Staging, variant.Optimised?.Model ?? variant.Model), settings);
+            using var part = ModelSession.Open(Path.Combine(folder.Staging, live.Optimised?.Model ?? live.Live), settings);
+            var quantised = plan?.Layers.Any(l => l.Activation.Format != "float") == true;
+            difference = LiveCheck.Run(whole, part, [.. live.Tensors.Select(t => t.Name)], CalibrationInputs.RandomRow(reference.Inputs, _request.Model), quantised, manifest.Cache!.Cut);
+        }
+        var macs = GraphMacs.Count(model.Proto);
+        var view = new GraphView(model.Graph);
+        var share = macs.Total == 0 ? 1 : (double)macs.Of(Frontier.Live(view, cached.Tensors).Nodes) / macs.Total;
+        return new CutReport(cached.Cut.ToString(), [.. cached.Tensors.Select(t => t.Name)], Math.Round(share, 6), difference);
+    }
+}
