@@ -21,6 +21,8 @@ internal sealed class DiffusionProtocol(Sampler sampler, DiffusionRoles roles, s
 
     public DiffusionRoles Roles => roles;
 
+    public string Encoder => encoder;
+
     public string Golden => Path.Combine(Repository.Root, "tests", "data", "golden", golden);
 
     public int GoldenSteps => goldenSteps;

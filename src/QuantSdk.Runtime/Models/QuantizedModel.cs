@@ -137,6 +137,8 @@ public sealed class QuantizedModel : IDisposable
         Threads = options.Threads,
         Optimisation = selection.Optimised ? Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL : Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
         DisabledOptimizers = selection.Optimised ? [] : variant.DisabledOptimizers,
+        // The whole engine and its live part run in turn: the idle workers of one would spin on the cores that the other needs.
+        Entries = variant.Cache is null ? new Dictionary<string, string>() : new Dictionary<string, string> { ["session.force_spinning_stop"] = "1" },
     };
 
     /// <summary>Opens the sessions while the weights are hashed beside them; damage wins over whatever ONNX Runtime makes of the damaged file.</summary>

@@ -14,10 +14,16 @@ internal sealed record DriftTable(float[]?[,] Errors, double[] Propagation)
 {
     public int Steps => Propagation.Length;
 
+    private int Length => Errors.Cast<float[]?>().First(error => error is not null)!.Length;
+
     /// <summary>‖Σⱼ pⱼ·e(i → j)‖: what a schedule changes in the final samples, to first order. Infinite where an error was not measured.</summary>
-    public double Predict(ReadOnlySpan<int> full)
+    public double Predict(ReadOnlySpan<int> full) =>
+        Change(full, Propagation) is { } change ? TensorPrimitives.Norm<float>(change) : double.PositiveInfinity;
+
+    /// <summary>Σⱼ wⱼ·e(i → j), or null where an error was not measured.</summary>
+    public float[]? Change(ReadOnlySpan<int> full, ReadOnlySpan<double> weights)
     {
-        float[]? sum = null;
+        var sum = new float[Length];
         for (int step = 0, next = 0, last = 0; step < Steps; step++)
         {
             if (next < full.Length && full[next] == step)
@@ -26,11 +32,11 @@ internal sealed record DriftTable(float[]?[,] Errors, double[] Propagation)
                 continue;
             }
             if (Errors[last, step] is not { } error)
-                return double.PositiveInfinity;
-            sum ??= new float[error.Length];
-            TensorPrimitives.MultiplyAdd(error, (float)Propagation[step], sum, sum);
+                return null;
+            if (weights[step] != 0)
+                TensorPrimitives.MultiplyAdd(error, (float)weights[step], sum, sum);
         }
-        return sum is null ? 0 : TensorPrimitives.Norm<float>(sum);
+        return sum;
     }
 
     /// <summary>

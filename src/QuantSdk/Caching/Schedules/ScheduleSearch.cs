@@ -4,7 +4,8 @@ namespace QuantSdk.Caching.Schedules;
 
 /// <summary>
 /// Finds the full steps that change the final samples least. The first-order model of <see cref="DriftTable"/> is searched from the published schedules and from
-/// its cheapest ones by dynamic programming, which costs no run of the model; the best of what it finds are run, and the best run wins.
+/// its cheapest ones by dynamic programming, which costs no run of the engine; what it likes best is run, the runs correct it (<see cref="DriftFit"/>), and in the
+/// end the best run wins.
 /// </summary>
 internal sealed class ScheduleSearch
 {
@@ -24,29 +25,37 @@ internal sealed class ScheduleSearch
 
     /// <summary>The best schedule of that many full steps.</summary>
     /// <param name="fullSteps">1 to the number of steps.</param>
-    /// <param name="runs">The most schedules that are run, 4 or more.</param>
-    public CachedScheduleInfo Best(int fullSteps, int runs = 16)
+    /// <param name="runs">The most schedules that are run, 6 or more.</param>
+    public CachedScheduleInfo Best(int fullSteps, int runs = 20)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(fullSteps, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(fullSteps, _loop.Steps);
         var even = ScheduleCandidates.Even(_loop.Steps, fullSteps);
-        int[][] published = [even, .. ScheduleCandidates.Quadratic(_loop.Steps, fullSteps).Select(q => q.Full)];
-        int[][] starts = [.. published, .. new[] { _drift.Cheapest(fullSteps, 1), _drift.Cheapest(fullSteps, 2) }.OfType<int[]>()];
-        var model = new SortedDictionary<double, int[]>();
-        foreach (var start in starts)
-            Descend(start, model);
-        Run(even);
-        foreach (var quadratic in published.Skip(1).OrderBy(full => _drift.Predict(full)).Take(2))
-            Run(quadratic);
-        // Half of the runs for what the model likes best, half for neighbours of what has proved best.
-        foreach (var full in model.Values.Take(runs / 2))
-            Run(full);
-        while (_tried.Values.Count(s => s.Full.Count == fullSteps) < runs)
+        int[][] quadratic = [.. ScheduleCandidates.Quadratic(_loop.Steps, fullSteps).Select(q => q.Full)];
+        var model = Fitted();
+        Run(even, model);
+        foreach (var full in quadratic.OrderBy(full => model.Predict(full)).Take(3))
+            Run(full, model);
+        // Runs correct the model, the model proposes what to run.
+        while (Tried(fullSteps).Count() < runs)
         {
-            var best = Tried(fullSteps).First();
-            if (Neighbours([.. best.Full], reach: 1).Where(n => !_tried.ContainsKey(Key(n))).MinBy(n => _drift.Predict(n)) is not { } next)
+            model = Fitted();
+            var found = new SortedDictionary<double, int[]>();
+            int[]?[] starts =
+            [
+                even, model.Cheapest(fullSteps, 1), model.Cheapest(fullSteps, 2), .. quadratic.OrderBy(full => model.Predict(full)).Take(2),
+                .. Tried(fullSteps).Take(3).Select(t => t.Full.ToArray()),
+            ];
+            foreach (var start in starts.OfType<int[]>())
+                Descend(start, model, found);
+            var proposed = found.Values.Where(IsNew).Take(2).ToList();
+            // Near the best run the model knows best.
+            if (Neighbours([.. Tried(fullSteps).First().Full], reach: 2).Where(IsNew).MinBy(full => model.Predict(full)) is { } near)
+                proposed.Add(near);
+            if (proposed.Count == 0)
                 break;
-            Run(next);
+            foreach (var full in proposed.Take(runs - Tried(fullSteps).Count()))
+                Run(full, model);
         }
         return Tried(fullSteps).First();
     }
@@ -55,15 +64,16 @@ internal sealed class ScheduleSearch
     public IEnumerable<CachedScheduleInfo> Tried(int fullSteps) => _tried.Values.Where(s => s.Full.Count == fullSteps).OrderBy(s => s.Error).ThenBy(s => Key(s.Full), StringComparer.Ordinal);
 
     /// <summary>Walks to a schedule that no move of one full step makes better by the model.</summary>
-    private void Descend(int[] start, SortedDictionary<double, int[]> found)
+    private void Descend(int[] start, DriftTable model, SortedDictionary<double, int[]> found)
     {
-        var (current, error) = (start, _drift.Predict(start));
+        var (current, error) = (start, model.Predict(start));
+        found.TryAdd(error, current);
         while (true)
         {
             var (next, least) = (current, error);
             foreach (var neighbour in Neighbours(current, reach: _loop.Steps))
             {
-                var predicted = _drift.Predict(neighbour);
+                var predicted = model.Predict(neighbour);
                 if (predicted < least)
                     (next, least) = (neighbour, predicted);
             }
@@ -86,13 +96,17 @@ internal sealed class ScheduleSearch
         }
     }
 
-    private void Run(int[] full)
+    private DriftTable Fitted() => DriftFit.Apply(_drift, [.. _tried.Values.Select(t => ((int[])[.. t.Full], t.Error * _loop.UncachedNorm))]);
+
+    private bool IsNew(int[] full) => !_tried.ContainsKey(Key(full));
+
+    private void Run(int[] full, DriftTable model)
     {
-        if (_tried.ContainsKey(Key(full)))
+        if (!IsNew(full))
             return;
         var error = _loop.Error(full, _cancellation);
         _tried[Key(full)] = new CachedScheduleInfo(_loop.Steps, full, error);
-        _log?.Invoke(FormattableString.Invariant($"{Key(full)}: {error:g4}, by the model {_drift.Predict(full) / _loop.UncachedNorm:g4}"));
+        _log?.Invoke(FormattableString.Invariant($"{Key(full)}: {error:f4}, predicted {model.Predict(full) / _loop.UncachedNorm:f4}"));
     }
 
     private static string Key(IEnumerable<int> full) => string.Join(' ', full);
