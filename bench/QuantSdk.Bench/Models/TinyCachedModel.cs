@@ -19,7 +19,7 @@ internal static class TinyCachedModel
         var path = Path.Combine(folder, "tiny.onnx");
         OnnxFile.Save(model, path, path + ".data");
         var request = new Engines.BuildRequest(
-            "tiny", path, folder, Path.Combine(folder, "engine"), null, 1, new Dictionary<string, string> { ["Precision"] = "none", ["Cache"] = "tensor:deep" }, null);
+            "tiny", path, folder, Path.Combine(folder, "engine"), null, 1, new Dictionary<string, string> { ["Precision"] = "none", ["Cache"] = "tensor:deep", ["SampleInput"] = "sample", ["TimestepInput"] = "timestep" }, null);
         Engines.ModelBuilder.Build(request, new BuiltBlock.Silent(), CancellationToken.None);
         return request.Output;
     }

@@ -4,7 +4,7 @@ namespace QuantSdk.Caching.Schedules;
 
 /// <summary>
 /// Finds the full steps that change the final samples least. The first-order model of <see cref="DriftTable"/> is searched from the published schedules and from
-/// its cheapest ones by dynamic programming, which costs no run of the engine; what it likes best is run, the runs correct it (<see cref="DriftFit"/>), and in the
+/// its cheapest ones by dynamic programming, which costs no run of the engine; what it likes best is run, the runs correct it (<see cref="ScheduleModel"/>), and in the
 /// end the best run wins.
 /// </summary>
 internal sealed class ScheduleSearch
@@ -26,35 +26,32 @@ internal sealed class ScheduleSearch
     /// <summary>The best schedule of that many full steps.</summary>
     /// <param name="fullSteps">1 to the number of steps.</param>
     /// <param name="runs">The most schedules that are run, 6 or more.</param>
-    public CachedScheduleInfo Best(int fullSteps, int runs = 20)
+    public CachedScheduleInfo Best(int fullSteps, int runs = 24)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(fullSteps, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(fullSteps, _loop.Steps);
         var even = ScheduleCandidates.Even(_loop.Steps, fullSteps);
         int[][] quadratic = [.. ScheduleCandidates.Quadratic(_loop.Steps, fullSteps).Select(q => q.Full)];
-        var model = Fitted();
+        var model = Model();
         Run(even, model);
-        foreach (var full in quadratic.OrderBy(full => model.Predict(full)).Take(3))
+        foreach (var full in quadratic.OrderBy(full => _drift.Predict(full)).Take(3))
             Run(full, model);
-        // Runs correct the model, the model proposes what to run.
+        int[][] starts = [even, .. new[] { _drift.Cheapest(fullSteps, 1), _drift.Cheapest(fullSteps, 2) }.OfType<int[]>(), .. quadratic.OrderBy(full => _drift.Predict(full)).Take(2)];
+        // Runs correct the model, the model proposes what to run: what it likes best of all, and near what has run best.
         while (Tried(fullSteps).Count() < runs)
         {
-            model = Fitted();
-            var found = new SortedDictionary<double, int[]>();
-            int[]?[] starts =
-            [
-                even, model.Cheapest(fullSteps, 1), model.Cheapest(fullSteps, 2), .. quadratic.OrderBy(full => model.Predict(full)).Take(2),
-                .. Tried(fullSteps).Take(3).Select(t => t.Full.ToArray()),
-            ];
-            foreach (var start in starts.OfType<int[]>())
+            model = Model();
+            var found = new Dictionary<string, (int[] Full, double Score)>(StringComparer.Ordinal);
+            foreach (var start in starts.Concat(Tried(fullSteps).Take(2).Select(t => t.Full.ToArray())))
                 Descend(start, model, found);
-            var proposed = found.Values.Where(IsNew).Take(2).ToList();
-            // Near the best run the model knows best.
-            if (Neighbours([.. Tried(fullSteps).First().Full], reach: 2).Where(IsNew).MinBy(full => model.Predict(full)) is { } near)
-                proposed.Add(near);
-            if (proposed.Count == 0)
+            int[]?[] proposed =
+            [
+                found.Values.Where(f => IsNew(f.Full)).OrderBy(f => f.Score).Select(f => f.Full).FirstOrDefault(),
+                Neighbours([.. Tried(fullSteps).First().Full], reach: 2).Where(IsNew).MinBy(model.Score),
+            ];
+            if (proposed is [null, null])
                 break;
-            foreach (var full in proposed.Take(runs - Tried(fullSteps).Count()))
+            foreach (var full in proposed.OfType<int[]>())
                 Run(full, model);
         }
         return Tried(fullSteps).First();
@@ -64,23 +61,15 @@ internal sealed class ScheduleSearch
     public IEnumerable<CachedScheduleInfo> Tried(int fullSteps) => _tried.Values.Where(s => s.Full.Count == fullSteps).OrderBy(s => s.Error).ThenBy(s => Key(s.Full), StringComparer.Ordinal);
 
     /// <summary>Walks to a schedule that no move of one full step makes better by the model.</summary>
-    private void Descend(int[] start, DriftTable model, SortedDictionary<double, int[]> found)
+    private void Descend(int[] start, ScheduleModel model, Dictionary<string, (int[] Full, double Score)> found)
     {
-        var (current, error) = (start, model.Predict(start));
-        found.TryAdd(error, current);
-        while (true)
+        for (var (current, score) = (start, model.Score(start)); found.TryAdd(Key(current), (current, score));)
         {
-            var (next, least) = (current, error);
             foreach (var neighbour in Neighbours(current, reach: _loop.Steps))
             {
-                var predicted = model.Predict(neighbour);
-                if (predicted < least)
-                    (next, least) = (neighbour, predicted);
+                if (model.Score(neighbour) is var better && better < score)
+                    (current, score) = (neighbour, better);
             }
-            if (next == current)
-                break;
-            (current, error) = (next, least);
-            found.TryAdd(error, current);
         }
     }
 
@@ -96,17 +85,17 @@ internal sealed class ScheduleSearch
         }
     }
 
-    private DriftTable Fitted() => DriftFit.Apply(_drift, [.. _tried.Values.Select(t => ((int[])[.. t.Full], t.Error * _loop.UncachedNorm))]);
+    private ScheduleModel Model() => new(_drift, [.. _tried.Values.Select(t => ((int[])[.. t.Full], t.Error * _loop.UncachedNorm))]);
 
     private bool IsNew(int[] full) => !_tried.ContainsKey(Key(full));
 
-    private void Run(int[] full, DriftTable model)
+    private void Run(int[] full, ScheduleModel model)
     {
         if (!IsNew(full))
             return;
         var error = _loop.Error(full, _cancellation);
         _tried[Key(full)] = new CachedScheduleInfo(_loop.Steps, full, error);
-        _log?.Invoke(FormattableString.Invariant($"{Key(full)}: {error:f4}, predicted {model.Predict(full) / _loop.UncachedNorm:f4}"));
+        _log?.Invoke(FormattableString.Invariant($"{Key(full)}: {error:f4}, predicted {Math.Exp(model.Expected(full)) / _loop.UncachedNorm:f4}"));
     }
 
     private static string Key(IEnumerable<int> full) => string.Join(' ', full);
