@@ -113,7 +113,7 @@ internal static class CachingBench
         private (double Full, double Live) StepTimes(CachedEngine engine)
         {
             const int Rounds = 11;
-            using var run = Begin(engine.Model, new CachePlan([0, 0], [false], false));
+            using var run = Begin(engine.Model, new CachePlan([false, false], false));
             run.Predict(0, 500, default);
             var live = run.Binding.Borrower(engine.Model.Live!);
             var times = Interleaved.Rounds(Rounds, TimeSpan.Zero, run.Binding.Run, live.Run);
@@ -211,7 +211,7 @@ internal static class CachingBench
             var (_, liveMs) = StepTimes(engine);
             var folder = TinyCachedModel.Write(scratch.Folder($"{Name}-tiny"));
             using var model = QuantizedModel.Load(folder);
-            using var run = model.CachedDenoiser(new CachePlan([0, 1], [true, false], false))!.Begin([1, 1], new Dictionary<string, ModelTensor>());
+            using var run = model.CachedDenoiser(new CachePlan([true, false], false))!.Begin([1, 1], new Dictionary<string, ModelTensor>());
             run.Predict(0, 1, default);
             var live = run.Binding.Borrower(model.Live!);
             var times = Interleaved.Rounds(Rounds, TimeSpan.Zero, () => Repeat(() => run.Predict(1, 1, default)), () => Repeat(live.Run));

@@ -37,7 +37,7 @@ internal sealed class CachedEngine : IDisposable
 
     /// <summary>Samples of labels 0 to 9 in turn, row i from noise of seed + i.</summary>
     public CachedLoop Loop(int rows, long seed) =>
-        new(Model.Denoiser!, Model.Live!, Model.Cached, _diffusion.Sampler, _diffusion.Conditioning(rows), _diffusion.Noise(rows, seed), _diffusion.GoldenSteps, DiffusionProtocol.Guidance);
+        new(Model.Denoiser!, Model.Live!, Model.Cached, _diffusion.Sampler, _diffusion.Conditioning(rows), _diffusion.SampleShape, rows, seed, _diffusion.GoldenSteps, DiffusionProtocol.Guidance);
 
     public void Dispose() => Model.Dispose();
 }

@@ -16,8 +16,6 @@ internal sealed class CachedDenoiserRun(ModelDenoiserRun run, ModelSession live,
 
     public ReadOnlySpan<float> Predict(int step, float timestep, CancellationToken cancellationToken)
     {
-        // What the loop counts are evaluations.
-        step = plan.Steps[step];
         WasFull = plan.Full[step] || _lastFull is null;
         return WasFull ? Full(step, timestep, cancellationToken) : Live(step, timestep, cancellationToken);
     }

@@ -7,7 +7,7 @@ public interface IDenoiserRun : IDisposable
     Span<float> Sample { get; }
 
     /// <summary>Predicts for what <see cref="Sample"/> holds.</summary>
-    /// <param name="step">The step within the run, from 0.</param>
+    /// <param name="step">The step within the run, from 0; samplers that evaluate twice a step ask twice for it.</param>
     /// <param name="timestep">The sampler's timestep, not yet scaled for the model.</param>
     /// <param name="cancellationToken">May stop a prediction that works in several parts.</param>
     /// <returns>

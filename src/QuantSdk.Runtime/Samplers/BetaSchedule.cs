@@ -2,22 +2,22 @@ namespace QuantSdk.Runtime;
 
 /// <summary>
 /// The noise schedule that a model was trained with: ᾱ_t = Π (1 − β_i). Betas are rounded to float where PyTorch rounds them and
-/// multiplied up in double, as its cumprod does, so that ᾱ agrees with diffusers' to the last bit or two.
+/// multiplied up in double, as its cumprod does, so that ᾱ is that of diffusers to the last bit.
 /// </summary>
 internal static class BetaSchedule
 {
     private const string Linear = "linear", ScaledLinear = "scaled_linear", SquaredCos = "squaredcos_cap_v2";
 
     /// <summary>Reads trained_betas, beta_schedule, beta_start, beta_end and rescale_betas_zero_snr; returns ᾱ for each training timestep.</summary>
-    public static float[] AlphasCumprod(SamplerConfig config, int trainTimesteps, double betaStart = 0.0001, double betaEnd = 0.02)
+    public static float[] AlphasCumprod(SamplerConfig config, int trainTimesteps, double betaStart = 0.0001, double betaEnd = 0.02, string schedule = Linear)
     {
-        var betas = Betas(config, trainTimesteps, betaStart, betaEnd);
+        var betas = Betas(config, trainTimesteps, betaStart, betaEnd, schedule);
         return CumulativeProduct(config.Bool("rescale_betas_zero_snr", false) ? ZeroTerminalSnr(betas) : betas);
     }
 
-    private static float[] Betas(SamplerConfig config, int count, double betaStart, double betaEnd)
+    private static float[] Betas(SamplerConfig config, int count, double betaStart, double betaEnd, string fallback)
     {
-        var schedule = config.Choice("beta_schedule", Linear, Linear, ScaledLinear, SquaredCos);
+        var schedule = config.Choice("beta_schedule", fallback, Linear, ScaledLinear, SquaredCos);
         if (config.OptionalFloats("trained_betas") is { } trained)
             return trained.Length == count ? trained
                 : throw config.Unusable($"'trained_betas' holds {trained.Length} numbers, 'num_train_timesteps' is {count}; they must agree.");
@@ -38,14 +38,14 @@ internal static class BetaSchedule
         return cosine * cosine;
     }
 
-    /// <summary>From both ends towards the middle in float, as torch.linspace does.</summary>
+    /// <summary>From both ends towards the middle in float with fused multiply-add, as torch.linspace does.</summary>
     private static float[] LinSpace(double start, double end, int count)
     {
         var (first, last) = ((float)start, (float)end);
         var step = count > 1 ? (last - first) / (count - 1) : 0f;
         var values = new float[count];
         for (var i = 0; i < count; i++)
-            values[i] = i < (count + 1) / 2 ? first + step * i : last - step * (count - 1 - i);
+            values[i] = i < count / 2 ? MathF.FusedMultiplyAdd(step, i, first) : MathF.FusedMultiplyAdd(-step, count - 1 - i, last);
         return values;
     }
 

@@ -1,44 +1,68 @@
 namespace QuantSdk.Runtime;
 
-/// <summary>diffusers' <c>DDIMScheduler</c> with η = 0 (Song et al. 2020, equation 12): deterministic, first order.</summary>
+/// <summary>diffusers' <c>DDIMScheduler</c> (Song et al. 2020, equation 12): first order; deterministic with η = 0.</summary>
 internal sealed class DdimSampler : Sampler
 {
     public const string ClassName = "DDIMScheduler";
 
-    private readonly float[] _alphasCumprod;
-    private readonly float _finalAlphaCumprod;
+    private const Register Clean = Register.Kept;
+
+    private readonly NoiseTable _table;
     private readonly string _spacing;
     private readonly int _stepsOffset;
+    private readonly Prediction _prediction;
+    private readonly SampleBounds _bounds;
 
     public DdimSampler(SamplerConfig config)
         : base(config)
     {
-        _alphasCumprod = BetaSchedule.AlphasCumprod(config, TrainTimesteps);
-        _finalAlphaCumprod = config.Bool("set_alpha_to_one", true) ? 1f : _alphasCumprod[0];
-        _spacing = config.Choice("timestep_spacing", TimestepSpacing.Leading, TimestepSpacing.Leading, TimestepSpacing.LinSpace, TimestepSpacing.Trailing);
+        _table = new(config, TrainTimesteps, alphaToOne: true);
+        _spacing = TimestepSpacing.Read(config, TimestepSpacing.Leading);
         _stepsOffset = config.Int("steps_offset", 0, least: 0);
-        Prediction = Prediction.Read(config);
-        Bounds = SampleBounds.Read(config, clipByDefault: true);
+        _prediction = Prediction.Read(config);
+        _bounds = SampleBounds.Read(config, clipByDefault: true);
     }
 
-    public Prediction Prediction { get; }
-
-    public SampleBounds Bounds { get; }
+    private protected override bool TakesEta => true;
 
     private protected override SamplerSchedule CreateSchedule(int steps, ScheduleOptions options)
     {
-        if (options != ScheduleOptions.Default)
-            throw Impossible("Mu, ImageSequenceLength and Sigmas are options of flow matching; leave them out.");
-        if (steps > TrainTimesteps)
-            throw Impossible($"{steps} steps were asked for; the model was trained with {TrainTimesteps}.");
         var timesteps = TimestepSpacing.Whole(_spacing, TrainTimesteps, steps, _stepsOffset);
-        if (timesteps[0] >= TrainTimesteps)
-            throw Impossible($"with {steps} steps and steps_offset {_stepsOffset} the first timestep is {timesteps[0]}, beyond the last one of the training schedule, {TrainTimesteps - 1}. Use fewer steps.");
-        var alphas = Array.ConvertAll(timesteps, timestep => _alphasCumprod[timestep]);
-        // The previous timestep is ⌊N/n⌋ back under every spacing: diffusers does it so, and the models are tuned with it.
-        var next = Array.ConvertAll(timesteps, timestep => timestep - TrainTimesteps / steps is >= 0 and var previous ? _alphasCumprod[previous] : _finalAlphaCumprod);
-        if (alphas.Contains(0f) && Prediction == Prediction.Epsilon)
+        CheckTimesteps(timesteps, steps);
+        if (timesteps.Any(timestep => _table.Alpha(timestep) == 0) && _prediction == Prediction.Epsilon)
             throw Impossible("prediction_type is epsilon and the first timestep holds no signal (rescale_betas_zero_snr), so that the image cannot be told from the noise. Such models predict v or the sample.");
-        return new DdimSchedule(this, timesteps, alphas, next);
+        return new(
+            [.. Enumerable.Range(options.StartStep, steps - options.StartStep).Select(step => new Evaluation(
+                // The previous timestep is ⌊N/n⌋ back under every spacing: diffusers does it so, and the models are tuned with it.
+                timesteps[step], step, Step(timesteps[step], timesteps[step] - TrainTimesteps / steps, (float)(options.Eta ?? 0))))],
+            [], initNoiseSigma: 1, _table.Shares(timesteps[options.StartStep]), _bounds);
+    }
+
+    /// <summary>x ← √ᾱ'·x0 + √(1−ᾱ'−s²)·ε + s·z, where s = η·√((1−ᾱ')/(1−ᾱ)·(1−ᾱ/ᾱ')) and ᾱ' belongs to the next timestep.</summary>
+    private Assignment[] Step(int timestep, int nextTimestep, float eta)
+    {
+        var (signal, noise) = _table.Shares(timestep);
+        var (alpha, next) = (_table.Alpha(timestep), _table.Alpha(nextTimestep));
+        var drawn = eta == 0 ? 0 : eta * Scalar.Sqrt((1 - next) / (1 - alpha) * (1 - alpha / next));
+        double nextSignal = Scalar.Sqrt(next), nextNoise = Scalar.Sqrt(1 - next - drawn * drawn);
+        var clean = _prediction.ToClean(signal, noise);
+        var direction = _prediction.ToNoise(signal, noise);
+        Term[] fresh = drawn == 0 ? [] : [(Register.Noise, drawn)];
+        if (!_bounds.Any)
+            return
+            [
+                new(Register.Sample,
+                [
+                    (Register.Sample, nextSignal * clean.Sample + nextNoise * direction.Sample),
+                    (Register.Output, nextSignal * clean.Output + nextNoise * direction.Output),
+                    .. fresh,
+                ]),
+            ];
+        // ε comes from the prediction itself, not from the bounded x0 (use_clipped_model_output = false).
+        return
+        [
+            new(Clean, [(Register.Sample, clean.Sample), (Register.Output, clean.Output)], Bounded: true),
+            new(Register.Sample, [(Register.Sample, nextNoise * direction.Sample), (Register.Output, nextNoise * direction.Output), (Clean, nextSignal), .. fresh]),
+        ];
     }
 }

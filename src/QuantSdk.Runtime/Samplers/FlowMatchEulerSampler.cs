@@ -8,7 +8,8 @@ internal sealed class FlowMatchEulerSampler : Sampler
     private readonly double _shift, _baseShift, _maxShift;
     private readonly int _baseLength, _maxLength;
     private readonly double? _shiftTerminal;
-    private readonly bool _dynamicShifting, _linearTimeShift, _invert, _karras, _exponential;
+    private readonly bool _dynamicShifting, _linearTimeShift, _invert, _stochastic;
+    private readonly SigmaSpacing _levels;
 
     public FlowMatchEulerSampler(SamplerConfig config)
         : base(config)
@@ -21,32 +22,42 @@ internal sealed class FlowMatchEulerSampler : Sampler
         _maxLength = config.Int("max_image_seq_len", 4096, least: 1);
         _invert = config.Bool("invert_sigmas", false);
         _shiftTerminal = config.OptionalDouble("shift_terminal");
-        _karras = config.Bool("use_karras_sigmas", false);
-        _exponential = config.Bool("use_exponential_sigmas", false);
+        _stochastic = config.Bool("stochastic_sampling", false);
+        _levels = SigmaSpacing.Read(config);
         _linearTimeShift = config.Choice("time_shift_type", "exponential", "exponential", "linear") == "linear";
         if (_shift <= 0)
             throw config.Unusable($"'shift' is {_shift}; a number above 0 is expected.");
         if (_shiftTerminal is not (null or (>= 0 and < 1)))
             throw config.Unusable($"'shift_terminal' is {_shiftTerminal}; a number from 0 to below 1 is expected.");
-        if (_karras && _exponential)
-            throw config.Unusable("Only one of 'use_karras_sigmas', 'use_exponential_sigmas' and 'use_beta_sigmas' can be true.");
-        if (config.Bool("use_beta_sigmas", false))
-            throw config.Unsupported("use_beta_sigmas", "Set it to false, or use use_karras_sigmas or use_exponential_sigmas.");
-        if (config.Bool("stochastic_sampling", false))
-            throw config.Unsupported("stochastic_sampling", "Set it to false.");
     }
+
+    private protected override bool TakesShift => true;
+
+    private protected override bool TakesSigmas => true;
 
     private protected override SamplerSchedule CreateSchedule(int steps, ScheduleOptions options)
     {
         var sigmas = Shift(Unshifted(steps, options), options);
         if (_shiftTerminal is { } terminal and not 0)
             StretchTo(sigmas, terminal);
-        if (_karras)
-            sigmas = SigmaSpacing.Karras(sigmas[0], sigmas[^1], steps);
-        else if (_exponential)
-            sigmas = SigmaSpacing.Exponential(sigmas[0], sigmas[^1], steps);
-        var levels = Array.ConvertAll(sigmas, sigma => _invert ? 1f - (float)sigma : (float)sigma);
-        return new FlowMatchEulerSchedule(Array.ConvertAll(levels, sigma => sigma * TrainTimesteps), [.. levels, _invert ? 1f : 0f]);
+        if (_levels.Kind != SigmaSpacing.Rule.Own)
+            sigmas = _levels.Levels(sigmas[0], sigmas[^1], steps);
+        float[] levels = [.. sigmas.Select(sigma => _invert ? 1f - (float)sigma : (float)sigma), _invert ? 1f : 0f];
+        var start = options.StartStep;
+        return new(
+            [.. Enumerable.Range(start, steps - start).Select(step => new Evaluation(levels[step] * TrainTimesteps, step, [Step(levels[step], levels[step + 1])]))],
+            levels[start..], initNoiseSigma: 1, (1 - (double)levels[start], levels[start]), SampleBounds.None);
+    }
+
+    /// <summary>x ← x + (σ'−σ)·v, or, drawn anew, (1−σ')·(x − σ·v) + σ'·z. diffusers takes x in float32 here.</summary>
+    private Assignment Step(float sigma, float next)
+    {
+        Term sample = new(Register.Sample, 1, SingleRounding.Register);
+        if (!_stochastic)
+            return new(Register.Sample, [sample, (Register.Output, next - sigma)]);
+        var kept = 1 - next;
+        Term[] fresh = next == 0 ? [] : [(Register.Noise, next)];
+        return new(Register.Sample, [sample with { Factor = kept }, (Register.Output, -(double)kept * sigma), .. fresh]);
     }
 
     /// <summary>Evenly spaced between the ends of the training table, which the constructor of diffusers has already shifted once.</summary>

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Numerics.Tensors;
 
 namespace QuantSdk.Runtime;
@@ -7,6 +8,8 @@ namespace QuantSdk.Runtime;
 /// <param name="Threshold">The quantile and the largest threshold of dynamic thresholding, or null. It takes the place of clipping.</param>
 internal sealed record SampleBounds(float? Clip, (float Quantile, float Most)? Threshold)
 {
+    public static SampleBounds None { get; } = new(null, null);
+
     public bool Any => Clip is not null || Threshold is not null;
 
     public static SampleBounds Read(SamplerConfig config, bool clipByDefault)
@@ -25,31 +28,40 @@ internal sealed record SampleBounds(float? Clip, (float Quantile, float Most)? T
             config.Bool("thresholding", false) ? (quantile, most) : null);
     }
 
+    /// <summary>For classes that know clip_sample alone, off by default.</summary>
+    public static SampleBounds ReadClip(SamplerConfig config) => Read(config, clipByDefault: false) with { Threshold = null };
+
+    /// <summary>For classes that know dynamic thresholding alone.</summary>
+    public static SampleBounds ReadThreshold(SamplerConfig config) => Read(config, clipByDefault: false) with { Clip = null };
+
     /// <summary>Bounds one row in place.</summary>
     /// <param name="row">A predicted clean sample.</param>
     /// <param name="scratch">As long as the row; overwritten when thresholding.</param>
-    public void Apply(Span<float> row, Span<float> scratch)
+    public void Apply<T>(Span<T> row, Span<T> scratch)
+        where T : unmanaged, IFloatingPointIeee754<T>
     {
         if (Threshold is { } threshold)
         {
             TensorPrimitives.Abs(row, scratch);
-            var limit = Math.Clamp(Quantile(scratch, threshold.Quantile), 1f, threshold.Most);
+            var limit = T.Clamp(Quantile(scratch, threshold.Quantile), T.One, T.CreateTruncating(threshold.Most));
             Clamp(row, limit);
             TensorPrimitives.Divide(row, limit, row);
         }
         else if (Clip is { } clip)
-            Clamp(row, clip);
+            Clamp(row, T.CreateTruncating(clip));
     }
 
-    private static void Clamp(Span<float> values, float limit) => TensorPrimitives.Clamp(values, -limit, limit, values);
+    private static void Clamp<T>(Span<T> values, T limit)
+        where T : unmanaged, IFloatingPointIeee754<T> => TensorPrimitives.Clamp(values, -limit, limit, values);
 
     /// <summary>Linear interpolation between the two nearest ranks, as torch.quantile does. Reorders the values.</summary>
-    private static float Quantile(Span<float> values, float quantile)
+    private static T Quantile<T>(Span<T> values, float quantile)
+        where T : unmanaged, IFloatingPointIeee754<T>
     {
         values.Sort();
         var rank = (double)quantile * (values.Length - 1);
         var below = (int)rank;
         var above = Math.Min(below + 1, values.Length - 1);
-        return values[below] + (float)(rank - below) * (values[above] - values[below]);
+        return values[below] + T.CreateTruncating(rank - below) * (values[above] - values[below]);
     }
 }

@@ -21,9 +21,12 @@ internal sealed class SamplerConfig
     /// <summary>diffusers' class name of the scheduler.</summary>
     public string ClassName { get; }
 
+    /// <summary>What makes the coefficients.</summary>
+    public ScalarMath Scalar { get; init; } = ScalarMath.Nearest;
+
     private string Where => File is null ? "the scheduler configuration" : $"'{File}'";
 
-    public static SamplerConfig Parse(string json, string? file)
+    public static SamplerConfig Parse(string json, string? file, ScalarMath? math = null)
     {
         var where = file is null ? "The scheduler configuration" : $"'{file}'";
         JsonElement root;
@@ -46,7 +49,7 @@ internal sealed class SamplerConfig
                 values.Remove(key.GetString()!);
         if (!values.TryGetValue("_class_name", out var name) || name.ValueKind != JsonValueKind.String)
             throw new QuantSdkException("QSDK7030", $"{where} has no '_class_name': it is not a scheduler configuration of diffusers.", file);
-        return new SamplerConfig(file, name.GetString()!, values);
+        return new SamplerConfig(file, name.GetString()!, values) { Scalar = math ?? ScalarMath.Nearest };
     }
 
     public bool Bool(string key, bool fallback) => Find(key) switch
@@ -83,6 +86,19 @@ internal sealed class SamplerConfig
             ? [.. value.EnumerateArray().Select(item => (float)ToDouble(key, item))]
             : throw Wrong(key, value, "a list of numbers");
     }
+
+    /// <summary>Integers; none where the key is missing.</summary>
+    public int[] Ints(string key)
+    {
+        if (Find(key) is not { } value)
+            return [];
+        return value.ValueKind == JsonValueKind.Array && value.EnumerateArray().All(item => item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out _))
+            ? [.. value.EnumerateArray().Select(item => item.GetInt32())]
+            : throw Wrong(key, value, "a list of integers");
+    }
+
+    /// <summary>Whether a key is there with a value other than null.</summary>
+    public bool Has(string key) => Find(key) is not null;
 
     /// <summary>One of a fixed set of words.</summary>
     public string Choice(string key, string fallback, params ReadOnlySpan<string> allowed)

@@ -6,6 +6,14 @@ public sealed record ScheduleOptions
     /// <summary>Nothing beyond the configuration.</summary>
     public static ScheduleOptions Default { get; } = new();
 
+    /// <summary>
+    /// DDIM and TCD: how much of the noise is drawn anew at each step, from 0 (none) to 1. Null takes diffusers' default: 0 for DDIM, 0.3 for TCD.
+    /// </summary>
+    public double? Eta { get; init; }
+
+    /// <summary>The first step to take, from 0: steps before it are left out, for a run that starts from a noisy image (see <see cref="SamplerSchedule.AddNoise"/>).</summary>
+    public int StartStep { get; init; }
+
     /// <summary>Flow matching with <c>use_dynamic_shifting</c>: the shift μ itself.</summary>
     public double? Mu { get; init; }
 

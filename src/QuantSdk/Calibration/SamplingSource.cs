@@ -15,12 +15,11 @@ internal sealed class SamplingSource(Sampler sampler, DiffusionRoles roles, Cond
     {
         var denoiser = new ObservedDenoiser(session, roles, batch, seen);
         var pipeline = new DiffusionPipeline(denoiser, sampler);
-        var rowLength = (int)sampleShape.Aggregate(1L, (a, b) => a * b);
-        var noise = new float[rows * rowLength];
-        for (var row = 0; row < rows; row++)
-            TorchRandom.Normal(seed + row, noise.AsSpan(row * rowLength, rowLength));
+        var noise = TorchNoise.Rows(Enumerable.Range(0, rows).Select(row => seed + row));
         var reporter = progress is null ? null : new Steps(progress);
-        pipeline.Run(ModelTensor.Create<float>(noise, [rows, .. sampleShape]), conditioning, steps, guidanceScale, reporter, cancellationToken);
+        pipeline.Run(
+            noise.Normal([rows, .. sampleShape]), conditioning,
+            new DiffusionOptions { Steps = steps, GuidanceScale = guidanceScale, Noise = noise }, reporter, cancellationToken);
     }
 
     /// <summary>Reports at once, unlike Progress&lt;T&gt;, which posts to a pool thread.</summary>

@@ -33,6 +33,52 @@ public sealed class DiffusersSceneTests
             Assert.AreEqual(first[i], sample[i], 1e-5);
     }
 
+    private const string Sd = """ "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear" """;
+
+    /// <summary>Longer runs with the settings of real pipelines, made with tables in double; the noise is that of torch's seed 0.</summary>
+    [TestMethod]
+    [DataRow("ddim_sd15_50", "DDIMScheduler", """ "clip_sample": false, "set_alpha_to_one": false, "steps_offset": 1 """, 50, null)]
+    [DataRow("ddim_sd15_10_eta1_seed0", "DDIMScheduler", """ "clip_sample": false, "set_alpha_to_one": false, "steps_offset": 1 """, 10, 1.0)]
+    [DataRow("euler_sdxl_30", "EulerDiscreteScheduler", """ "timestep_spacing": "leading", "steps_offset": 1 """, 30, null)]
+    [DataRow("eulera_trailing_4_seed0", "EulerAncestralDiscreteScheduler", """ "timestep_spacing": "trailing" """, 4, null)]
+    [DataRow("dpmpp2m_sd_20", "DPMSolverMultistepScheduler", """ "solver_order": 2 """, 20, null)]
+    [DataRow("dpmpp2m_karras_sd_20", "DPMSolverMultistepScheduler", """ "use_karras_sigmas": true """, 20, null)]
+    [DataRow("dpmpp3m_sd_20", "DPMSolverMultistepScheduler", """ "solver_order": 3 """, 20, null)]
+    [DataRow("unipc_bh2_sd_20", "UniPCMultistepScheduler", """ "solver_order": 2 """, 20, null)]
+    [DataRow("unipc3_bh2_sd_20", "UniPCMultistepScheduler", """ "solver_order": 3 """, 20, null)]
+    [DataRow("plms_sd15_50", "PNDMScheduler", """ "skip_prk_steps": true, "steps_offset": 1 """, 50, null)]
+    [DataRow("lcm_4_seed0", "LCMScheduler", """ "clip_sample": false """, 4, null)]
+    public void Recorded_runs_of_real_pipelines(string name, string scheduler, string more, int steps, double? eta)
+    {
+        var golden = TestData.Json("samplers_extra.json").GetProperty(name);
+        var schedule = Sampler.FromJson($$"""{ "_class_name": "{{scheduler}}", {{Sd}}, {{more}} }""").Schedule(steps, new ScheduleOptions { Eta = eta });
+        AssertClose(Doubles(golden, "timesteps"), schedule.Timesteps, 1e-6);
+        if (golden.TryGetProperty("sigmas", out _))
+            AssertClose(Doubles(golden, "sigmas"), schedule.Sigmas, 5e-6, least: 1); // in float32 σ of the first timesteps holds 1 − ᾱ to 4e-5
+        var sample = Loop(schedule);
+        var mean = golden.GetProperty("mean_abs").GetDouble();
+        Assert.AreEqual(mean, sample.Average(value => (double)Math.Abs(value)), 5e-6 * mean);
+        AssertClose(Doubles(golden, "first8"), sample[..8], 5e-6, least: 1);
+        AssertClose(Doubles(golden, "last4"), sample[^4..], 5e-6, least: 1);
+    }
+
+    [TestMethod]
+    public void UniPc_with_flow_and_karras_levels()
+    {
+        var schedule = Sampler.FromJson("""
+            { "_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": true, "use_karras_sigmas": true, "prediction_type": "flow_prediction",
+              "sigma_min": 0.01, "sigma_max": 200.0, "final_sigmas_type": "sigma_min" }
+            """).Schedule(5);
+        AssertClose([.. TestData.Json("samplers_extra.json").GetProperty("unipc_flow_karras_5").EnumerateArray().Select(value => value.GetDouble())], [.. schedule.Sigmas.Take(5)], 1e-6);
+    }
+
+    private static void AssertClose(double[] expected, IReadOnlyList<float> actual, double relative, double least = 1e-3)
+    {
+        Assert.HasCount(expected.Length, actual);
+        for (var i = 0; i < expected.Length; i++)
+            Assert.AreEqual(expected[i], actual[i], relative * Math.Max(least, Math.Abs(expected[i])), $"entry {i}");
+    }
+
     [TestMethod]
     [DataRow("flow_sd3_shift3_28", """ "shift": 3.0 """, 28, null)]
     [DataRow("flow_flux_1024_28", """ "shift": 3.0, "use_dynamic_shifting": true """, 28, 4096)]
@@ -53,16 +99,23 @@ public sealed class DiffusersSceneTests
 
     private static double[] Doubles(JsonElement golden, string name) => [.. golden.GetProperty(name).EnumerateArray().Select(value => value.GetDouble())];
 
-    private static float[] Loop(SamplerSchedule schedule)
+    /// <param name="scaled">Whether the first sample is multiplied by the scheduler's init_noise_sigma, as in a pipeline.</param>
+    private static float[] Loop(SamplerSchedule schedule, bool scaled = true)
     {
         var sample = Scene();
-        var output = new float[sample.Length];
-        for (var step = 0; step < schedule.Timesteps.Count; step++)
+        for (var i = 0; scaled && i < sample.Length; i++)
+            sample[i] *= schedule.InitNoiseSigma;
+        var noise = TorchNoise.Batch(0);
+        var (input, output, fresh) = (new float[sample.Length], new float[sample.Length], new float[sample.Length]);
+        for (var index = 0; index < schedule.Timesteps.Count; index++)
         {
-            var timestep = schedule.Timesteps[step];
+            var timestep = schedule.Timesteps[index];
+            schedule.ScaleInput(index, sample, input);
             for (var i = 0; i < sample.Length; i++)
-                output[i] = sample[i] * timestep / (timestep + 1);
-            schedule.Step(step, output, sample, rows: 4);
+                output[i] = input[i] * timestep / (timestep + 1);
+            if (schedule.NeedsNoise(index))
+                noise.Normal(fresh, rows: 4);
+            schedule.Step(index, output, sample, rows: 4, fresh);
         }
         return sample;
     }

@@ -7,19 +7,19 @@ namespace QuantSdk.Caching.Schedules;
 /// <param name="full">The whole engine.</param>
 /// <param name="live">Its live part.</param>
 /// <param name="tensors">The cached tensors.</param>
-/// <param name="latents">Unit normal noise, one row for each sample.</param>
+/// <param name="rows">The number of samples.</param>
+/// <param name="seed">Row i has the noise of seed + i.</param>
 internal sealed class CachedLoop(
-    ModelDenoiser full, ModelSession live, IReadOnlyList<TensorInfo> tensors, Sampler sampler, Conditioning conditioning, ModelTensor latents, int steps, float guidanceScale)
+    ModelDenoiser full, ModelSession live, IReadOnlyList<TensorInfo> tensors, Sampler sampler, Conditioning conditioning, IReadOnlyList<long> sampleShape, int rows, long seed,
+    int steps, float guidanceScale)
 {
     /// <summary>How far errors carry varies little from row to row and from step to step.</summary>
     private const int PropagationRows = 4, PropagationStride = 4;
 
-    private readonly int[] _stepOfEvaluation = [.. Enumerable.Range(0, sampler.Schedule(steps).Timesteps.Count)];
+    private readonly IReadOnlyList<int> _steps = sampler.Schedule(steps).Steps;
     private float[]? _uncached;
 
-    public int Steps => _stepOfEvaluation[^1] + 1;
-
-    public int Rows => (int)latents.Dimensions[0];
+    public int Steps => _steps[^1] + 1;
 
     /// <summary>The samples of a run whose steps are all full.</summary>
     public ReadOnlySpan<float> Uncached => _uncached ??= Run([.. Enumerable.Range(0, Steps)], default);
@@ -28,25 +28,24 @@ internal sealed class CachedLoop(
     public double UncachedNorm => TensorPrimitives.Norm(Uncached);
 
     /// <summary>The loop over its first rows.</summary>
-    public CachedLoop Take(int rows)
+    public CachedLoop Take(int first)
     {
-        if (rows >= Rows)
+        if (first >= rows)
             return this;
-        var rowLength = latents.Count / Rows;
         return new CachedLoop(
             full, live, tensors, sampler, new Conditioning(First(conditioning.Positive), conditioning.Negative is null ? null : First(conditioning.Negative)),
-            ModelTensor.Create(latents.AsSpan<float>()[..(rows * rowLength)], [rows, .. latents.Dimensions[1..]]), steps, guidanceScale);
+            sampleShape, first, seed, steps, guidanceScale);
 
         Dictionary<string, ModelTensor> First(IReadOnlyDictionary<string, ModelTensor> inputs) => inputs.ToDictionary(input => input.Key, input =>
-            input.Value.Dimensions[0] <= rows ? input.Value
-            : ModelTensor.FromBytes(input.Value.ElementType, [rows, .. input.Value.Dimensions[1..]], input.Value.Bytes[..(int)(input.Value.Bytes.Length / input.Value.Dimensions[0] * rows)]));
+            input.Value.Dimensions[0] <= first ? input.Value
+            : ModelTensor.FromBytes(input.Value.ElementType, [first, .. input.Value.Dimensions[1..]], input.Value.Bytes[..(int)(input.Value.Bytes.Length / input.Value.Dimensions[0] * first)]));
     }
 
     /// <summary>The samples of a run.</summary>
     /// <param name="fullSteps">The indices of full steps.</param>
     public float[] Run(IEnumerable<int> fullSteps, CancellationToken cancellation)
     {
-        var plan = CachePlan.Of(CacheSchedule.Explicit(fullSteps), _stepOfEvaluation, null);
+        var plan = CachePlan.Of(CacheSchedule.Explicit(fullSteps), Steps, null);
         return Run(new CachedDenoiser(full, live, tensors, plan), cancellation);
     }
 
@@ -58,7 +57,7 @@ internal sealed class CachedLoop(
     /// <param name="window">The most steps that features are reused.</param>
     public DriftTable Drift(int window, CancellationToken cancellation)
     {
-        var meter = new DriftMeter(full, live, tensors, _stepOfEvaluation, window, guidanceScale);
+        var meter = new DriftMeter(full, live, tensors, Steps, window, guidanceScale);
         _uncached = Run(meter, cancellation);
         return new DriftTable(meter.Errors, Take(PropagationRows).Propagation(cancellation));
     }
@@ -69,12 +68,12 @@ internal sealed class CachedLoop(
     /// </summary>
     private double[] Propagation(CancellationToken cancellation)
     {
-        var meter = new DriftMeter(full, live, tensors, _stepOfEvaluation, 1, guidanceScale);
+        var meter = new DriftMeter(full, live, tensors, Steps, 1, guidanceScale);
         var unchanged = _uncached = Run(meter, cancellation);
         int[] measured = [.. Enumerable.Range(1, Steps - 1).Where(step => (Steps - 1 - step) % PropagationStride == 0 || step == 1)];
         var factors = measured.Select(step =>
         {
-            var evaluation = Array.IndexOf(_stepOfEvaluation, step);
+            var evaluation = _steps.TakeWhile(s => s < step).Count();
             var change = Run(new Replay(full, [.. meter.Predictions.Take(evaluation), meter.OneStepOld[step]!]), cancellation);
             TensorPrimitives.Subtract(change, unchanged, change);
             var injected = meter.Errors[step - 1, step]!;
@@ -91,6 +90,11 @@ internal sealed class CachedLoop(
         return all;
     }
 
-    private float[] Run(IDenoiser denoiser, CancellationToken cancellation) =>
-        new DiffusionPipeline(denoiser, sampler).Run(latents, conditioning, steps, guidanceScale, null, cancellation).AsSpan<float>().ToArray();
+    private float[] Run(IDenoiser denoiser, CancellationToken cancellation)
+    {
+        var noise = TorchNoise.Rows(Enumerable.Range(0, rows).Select(row => seed + row));
+        var latents = noise.Normal([rows, .. sampleShape]);
+        var options = new DiffusionOptions { Steps = steps, GuidanceScale = guidanceScale, Noise = noise };
+        return new DiffusionPipeline(denoiser, sampler).Run(latents, conditioning, options, null, cancellation).AsSpan<float>().ToArray();
+    }
 }

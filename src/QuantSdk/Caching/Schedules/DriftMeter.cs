@@ -4,11 +4,11 @@ namespace QuantSdk.Caching.Schedules;
 
 /// <summary>
 /// Denoises with the whole engine and looks at every step at what the live part would have predicted on the features of each of the steps before.
+/// A step's first evaluation stands for it.
 /// </summary>
-/// <param name="stepOfEvaluation">A step's first evaluation stands for it.</param>
 /// <param name="window">How many steps back.</param>
 internal sealed class DriftMeter(
-    ModelDenoiser full, ModelSession live, IReadOnlyList<TensorInfo> tensors, IReadOnlyList<int> stepOfEvaluation, int window, float guidanceScale) : IDenoiser
+    ModelDenoiser full, ModelSession live, IReadOnlyList<TensorInfo> tensors, int steps, int window, float guidanceScale) : IDenoiser
 {
     /// <summary>See <see cref="DriftTable.Errors"/>; of the last run.</summary>
     public float[]?[,] Errors { get; private set; } = new float[]?[0, 0];
@@ -21,7 +21,6 @@ internal sealed class DriftMeter(
 
     public IDenoiserRun Begin(IReadOnlyList<long> sampleShape, IReadOnlyDictionary<string, ModelTensor> conditioning)
     {
-        var steps = stepOfEvaluation[^1] + 1;
         (Errors, OneStepOld) = (new float[]?[steps, steps], new float[]?[steps]);
         Predictions.Clear();
         return new Run(this, full.Begin(sampleShape, conditioning), (int)sampleShape[0]);
@@ -38,7 +37,6 @@ internal sealed class DriftMeter(
         {
             var prediction = run.Predict(step, timestep, cancellationToken).ToArray();
             owner.Predictions.Add(prediction);
-            step = owner.StepOf(step);
             if (step != _lastStep)
                 Look(step, timestep, prediction, cancellationToken);
             _lastStep = step;
@@ -88,8 +86,6 @@ internal sealed class DriftMeter(
         }
         return difference;
     }
-
-    private int StepOf(int evaluation) => stepOfEvaluation[evaluation];
 
     private int Window => window;
 

@@ -12,10 +12,12 @@ internal sealed class Replay(ModelDenoiser full, IReadOnlyList<float[]> recorded
 
     private sealed class Run(ModelDenoiserRun run, IReadOnlyList<float[]> recorded) : IDenoiserRun
     {
+        private int _evaluations;
+
         public Span<float> Sample => run.Sample;
 
         public ReadOnlySpan<float> Predict(int step, float timestep, CancellationToken cancellationToken) =>
-            step < recorded.Count ? recorded[step] : run.Predict(step, timestep, cancellationToken);
+            _evaluations < recorded.Count ? recorded[_evaluations++] : run.Predict(step, timestep, cancellationToken);
 
         public void Dispose() => run.Dispose();
     }

@@ -17,7 +17,7 @@ public sealed class ScheduleSearchTests
 
     private static readonly Sampler s_flow = Sampler.FromJson("""{ "_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0 }""");
 
-    private static readonly float[] s_noise = TestModels.Random(Rows * Length, 1), s_text = TestModels.Random(Rows * Length, 2), s_other = TestModels.Random(Rows * Length, 3);
+    private static readonly float[] s_noise = TorchNoise.Rows(7, 8, 9).Normal(Rows, Length).AsSpan<float>().ToArray(), s_text = TestModels.Random(Rows * Length, 2), s_other = TestModels.Random(Rows * Length, 3);
 
     private static readonly TempFolder s_folder = new();
     private static QuantizedModel s_model = null!;
@@ -115,7 +115,7 @@ public sealed class ScheduleSearchTests
     private static CachedLoop Loop(float guidance) => new(
         s_model.Denoiser!, s_model.Live!, s_model.Cached, s_flow,
         new Conditioning(new Dictionary<string, ModelTensor> { ["text"] = ModelTensor.Create(s_text, Rows, Length) }, new Dictionary<string, ModelTensor> { ["text"] = ModelTensor.Create(s_other, Rows, Length) }),
-        ModelTensor.Create(s_noise, Rows, Length), Steps, guidance);
+        [Length], Rows, seed: 7, Steps, guidance);
 
     /// <summary>u + g·(c − u) of the deep features.</summary>
     private static double Deep(float guidance, int k, double x, double timestep)

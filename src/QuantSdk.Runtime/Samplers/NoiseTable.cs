@@ -1,0 +1,25 @@
+namespace QuantSdk.Runtime;
+
+/// <summary>ᾱ of each training timestep, and √ᾱ and √(1−ᾱ), the shares of image and noise in a sample.</summary>
+internal sealed class NoiseTable
+{
+    private readonly float[] _alphasCumprod;
+    private readonly float _final;
+    private readonly ScalarMath _math;
+
+    /// <param name="betaStart">The class's default.</param>
+    /// <param name="betaEnd">The class's default.</param>
+    /// <param name="alphaToOne">The class's default of set_alpha_to_one, or null where the class has no such key and ends at ᾱ = 1.</param>
+    public NoiseTable(SamplerConfig config, int trainTimesteps, bool? alphaToOne, double betaStart = 0.0001, double betaEnd = 0.02, string betaSchedule = "linear")
+    {
+        _alphasCumprod = BetaSchedule.AlphasCumprod(config, trainTimesteps, betaStart, betaEnd, betaSchedule);
+        _final = alphaToOne is not { } fallback || config.Bool("set_alpha_to_one", fallback) ? 1f : _alphasCumprod[0];
+        _math = config.Scalar;
+    }
+
+    /// <summary>ᾱ; the final one for a timestep below 0.</summary>
+    public float Alpha(int timestep) => timestep < 0 ? _final : _alphasCumprod[timestep];
+
+    /// <summary>√ᾱ and √(1−ᾱ).</summary>
+    public (float Signal, float Noise) Shares(int timestep) => (_math.Sqrt(Alpha(timestep)), _math.Sqrt(1 - Alpha(timestep)));
+}
