@@ -12,18 +12,20 @@ namespace QuantSdk.Bench;
 /// </summary>
 internal static class CachingBench
 {
-    private const int Images = 20, HeldOut = 100, CalibrationRows = 10;
+    private const int Images = 20, HeldOut = 100;
 
     /// <summary>Noise that schedules are searched on and noise that they are judged on.</summary>
     private const long CalibrationSeed = 5000, HeldOutSeed = 7000;
 
     private const string Speed = "speed", Quality = "quality", Schedules = "schedules", Memory = "memory", Int8 = "int8", Overhead = "overhead";
 
-    /// <summary>The first cut of a model is the one its figures are named after.</summary>
-    private static readonly (string Model, (string Name, string Cut)[] Cuts)[] s_models =
+    /// <summary>
+    /// The first cut of a model is the one its figures are named after. Schedules are searched on so many rows: the flatter the differences, the more it takes.
+    /// </summary>
+    private static readonly (string Model, int CalibrationRows, (string Name, string Cut)[] Cuts)[] s_models =
     [
-        ("unet", [("", "output:up_blocks.2.resnets.1"), ("block_", "up_blocks.2")]),
-        ("mmdit", [("", "blocks:1-4")]),
+        ("unet", 12, [("", "output:up_blocks.2.resnets.1"), ("block_", "up_blocks.2")]),
+        ("mmdit", 40, [("", "blocks:1-4")]),
     ];
 
     private static readonly string[] s_sections = [Speed, Quality, Schedules, Memory, Int8, Overhead];
@@ -38,8 +40,8 @@ internal static class CachingBench
     {
         string[] sections = s_sections.Intersect(parts).ToArray() is { Length: > 0 } some ? some : s_sections;
         using var scratch = new ScratchFolder();
-        foreach (var (name, cuts) in s_models.Where(m => !s_models.Any(o => parts.Contains(o.Model)) || parts.Contains(m.Model)))
-            new Subject(ProtocolModel.Read(name), cuts, scratch, report).Measure(sections);
+        foreach (var (name, calibrationRows, cuts) in s_models.Where(m => !s_models.Any(o => parts.Contains(o.Model)) || parts.Contains(m.Model)))
+            new Subject(ProtocolModel.Read(name), cuts, calibrationRows, scratch, report).Measure(sections);
     }
 
     /// <summary>Private MB of the whole engine in a process of its own, and what the live part adds to it: opened, and after a run of each.</summary>
@@ -56,7 +58,7 @@ internal static class CachingBench
     }
 
     /// <summary>One model on the bench.</summary>
-    private sealed class Subject(ProtocolModel protocol, (string Name, string Cut)[] cuts, ScratchFolder scratch, Report report)
+    private sealed class Subject(ProtocolModel protocol, (string Name, string Cut)[] cuts, int calibrationRows, ScratchFolder scratch, Report report)
     {
         private readonly DiffusionProtocol _diffusion = protocol.Diffusion!;
         private float[]? _uncached;
@@ -168,7 +170,7 @@ internal static class CachingBench
         /// <summary>Schedules searched on other noise than they are judged on, beside every N and the two quadratic ones that did best in the search.</summary>
         private void Search(CachedEngine engine)
         {
-            var loop = engine.Loop(CalibrationRows, CalibrationSeed);
+            var loop = engine.Loop(calibrationRows, CalibrationSeed);
             var search = new ScheduleSearch(loop, longestReuse: 12, text => report.Line("    " + text), CancellationToken.None);
             foreach (var interval in (ReadOnlySpan<int>)[3, 5])
             {
