@@ -31,6 +31,7 @@ internal static class CommandLine
             new CompareCommand(),
             new ReportCommand(),
             new TuneCommand(),
+            new CutCommand(),
             new Command("serve", "Speaks JSON lines with the build: a request on standard input, answers on standard output. For MSBuild, not for people."),
         };
         // A file whose name begins with @ is a file.

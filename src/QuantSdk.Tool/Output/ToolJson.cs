@@ -15,6 +15,7 @@ namespace QuantSdk.Tool.Output;
 [JsonSerializable(typeof(ExportResult))]
 [JsonSerializable(typeof(CompareResult))]
 [JsonSerializable(typeof(SensitivityResult))]
+[JsonSerializable(typeof(CutResult))]
 [JsonSerializable(typeof(BuildReport))]
 internal sealed partial class ToolJson : JsonSerializerContext
 {

@@ -17,12 +17,13 @@ namespace QuantSdk.Caching;
 internal sealed record CachedModel(OnnxModel Model, CacheCut Cut, IReadOnlyList<CachedTensor> Tensors)
 {
     /// <param name="model">The simplified float model.</param>
+    /// <param name="shapes">Types of the cached tensors' sources where they are known; null: they are observed.</param>
     /// <exception cref="QuantSdkException">See <see cref="Frontier.Find"/>; QSDK3066 for a tensor that holds no floats.</exception>
-    public static CachedModel Mark(OnnxModel model, DiffusionRoles roles, CacheCut cut)
+    public static CachedModel Mark(OnnxModel model, DiffusionRoles roles, CacheCut cut, IReadOnlyDictionary<string, TypeProto.Types.Tensor>? shapes = null)
     {
         var cached = Frontier.Find(model, roles, cut);
         var view = new GraphView(model.Graph);
-        var shapes = CachedShapes.Of(model, [.. cached.Select(c => c.Source)]);
+        shapes ??= CachedShapes.Of(model, [.. cached.Select(c => c.Source)]);
         foreach (var tensor in cached)
         {
             if (!ElementType.IsFloat(shapes[tensor.Source].ElemType))
@@ -64,6 +65,10 @@ internal sealed record CachedModel(OnnxModel Model, CacheCut Cut, IReadOnlyList<
         graph.Output.Add(cached.Select(c => new ValueInfoProto { Name = c.Name, Type = new TypeProto { TensorType = shapes[c.Source] } }));
         return new CachedModel(model with { Proto = proto }, cut, cached);
     }
+
+    /// <summary>The cached tensors as the manifest lists them.</summary>
+    public IReadOnlyList<TensorInfo> Infos() =>
+        [.. Model.Graph.Output.TakeLast(Tensors.Count).Select(o => new TensorInfo(o.Name, ElementType.Name(o.Type.TensorType.ElemType), [.. o.Type.TensorType.Shape?.Dim.Select(d => d.HasDimValue ? d.DimValue : -1) ?? []]))];
 
     /// <summary>
     /// The live part of a lowered form of <see cref="Model"/>: the cached tensors are inputs, after the model's own, which it keeps all; the

@@ -1,54 +1,35 @@
 using QuantSdk.Engines;
 using QuantSdk.Onnx;
-using QuantSdk.Rewriting;
 
 namespace QuantSdk.Caching;
 
 /// <summary>
-/// Type and shape of tensors, as seen by running the model at two sizes of every dynamic dimension: what is the same in both is fixed; what
-/// equals a dimension of an input in both bears its name; another dimension is dynamic without one.
+/// Type and shape of tensors, as seen at two sizes of every dynamic dimension: what is the same in both is fixed; what equals a
+/// dimension of an input in both bears its name; another dimension is dynamic without one.
 /// </summary>
 internal static class CachedShapes
 {
-    private static readonly long[] s_sizes = [2, 3];
-
     public static IReadOnlyDictionary<string, TypeProto.Types.Tensor> Of(OnnxModel model, IReadOnlyList<string> tensors)
     {
         var view = new GraphView(model.Graph);
-        var observed = Observe(model.Proto, view, tensors);
-        var inferred = observed is null ? TypeInference.Infer(model.Proto) : null;
-        return tensors.Distinct(StringComparer.Ordinal).ToDictionary(t => t, t => observed?[t] ?? WithBatch(inferred!.GetValueOrDefault(t), view), StringComparer.Ordinal);
-    }
-
-    private static Dictionary<string, TypeProto.Types.Tensor>? Observe(ModelProto model, GraphView view, IReadOnlyList<string> tensors)
-    {
-        if (view.Inputs.Any(i => i.Type?.TensorType?.Shape is null || i.Type.TensorType.ElemType == (int)TensorProto.Types.DataType.String))
-            return null;
-        var probes = new ModelProto(model);
-        probes.Graph.Output.Add(tensors.Where(t => !view.IsOutput(t)).Distinct(StringComparer.Ordinal).Select(t => new ValueInfoProto { Name = t }));
-        var feeds = s_sizes.Select(s => ShapeFolding.Feeds(view.Inputs, s)).ToArray();
-        if (OrtEvaluator.TryRun(probes, feeds, tensors, keepDataOf: new HashSet<string>()) is not { } runs)
-            return null;
+        string[] distinct = [.. tensors.Distinct(StringComparer.Ordinal)];
+        var seen = SeenShapes.Of(model.Proto, distinct, [2, 3]);
         // Sizes that a name has in each run; where two names have the same ones, the first, which is the batch.
-        var symbols = new List<(string Name, long[] Sizes)>();
-        foreach (var (input, i) in view.Inputs.Select((input, i) => (input, i)))
+        var symbols = seen is null ? [] : view.Inputs.SelectMany(i => i.Type.TensorType.Shape.Dim.Select((d, axis) => (Name: d.DimParam, Sizes: seen.Select(s => s[i.Name].Dims[axis]).ToArray()))).Where(s => s.Name.Length > 0).ToArray();
+        IReadOnlyDictionary<string, TypeProto.Types.Tensor>? inferred = null;
+        return distinct.ToDictionary(t => t, t => Seen(t) ?? WithBatch((inferred ??= TypeInference.Infer(model.Proto)).GetValueOrDefault(t), view), StringComparer.Ordinal);
+
+        TypeProto.Types.Tensor? Seen(string tensor)
         {
-            var dims = input.Type.TensorType.Shape.Dim;
-            for (var axis = 0; axis < dims.Count; axis++)
-            {
-                if (dims[axis].DimParam.Length > 0)
-                    symbols.Add((dims[axis].DimParam, [.. feeds.Select(f => f[i].Dims[axis])]));
-            }
-        }
-        var types = new Dictionary<string, TypeProto.Types.Tensor>(StringComparer.Ordinal);
-        for (var t = 0; t < tensors.Count; t++)
-        {
-            var seen = runs.Select(r => r[t]).ToArray();
-            if (seen.Any(s => s.Dims.Count != seen[0].Dims.Count))
+            if (seen is null || seen.Any(s => !s.ContainsKey(tensor)))
                 return null;
-            types[tensors[t]] = new TypeProto.Types.Tensor { ElemType = seen[0].DataType, Shape = new TensorShapeProto { Dim = { Enumerable.Range(0, seen[0].Dims.Count).Select(axis => Dimension([.. seen.Select(s => s.Dims[axis])])) } } };
+            var runs = seen.Select(s => s[tensor]).ToArray();
+            if (runs.Any(r => r.Dims.Count != runs[0].Dims.Count))
+                return null;
+            var shape = new TensorShapeProto();
+            shape.Dim.Add(Enumerable.Range(0, runs[0].Dims.Count).Select(axis => Dimension([.. runs.Select(r => r.Dims[axis])])));
+            return new TypeProto.Types.Tensor { ElemType = runs[0].DataType, Shape = shape };
         }
-        return types;
 
         TensorShapeProto.Types.Dimension Dimension(long[] sizes) =>
             sizes.Distinct().Count() == 1 ? new() { DimValue = sizes[0] }

@@ -10,8 +10,9 @@ internal sealed record CutReport(string Cut, IReadOnlyList<string> Tensors, doub
 
 /// <summary>A cut with what it saves and what it costs.</summary>
 /// <param name="Cost">Predicted time of the live part as a share of the full model's, (0, 1].</param>
-/// <param name="Drift">‖c(t) − c(t−1)‖/‖c(t)‖ of the cached tensors between neighbouring steps, the mean over calibration trajectories; null where none was run.</param>
+/// <param name="Drift"><see cref="Staleness.Drift"/>; null where no trajectories were run.</param>
+/// <param name="Error"><see cref="Staleness.Error"/>; null likewise.</param>
 /// <param name="Speedup">Of a loop with every third step full: 3/(1 + 2·cost).</param>
-/// <param name="Pareto">True where no other candidate is both cheaper and drifts less.</param>
+/// <param name="Pareto">True where no other candidate is both cheaper and has less error.</param>
 /// <param name="Chosen">True for the one that was built.</param>
-internal sealed record CutCandidate(string Cut, IReadOnlyList<string> Tensors, double Cost, double? Drift, double Speedup, bool Pareto, bool Chosen);
+internal sealed record CutCandidate(string Cut, IReadOnlyList<string> Tensors, double Cost, double? Drift, double? Error, double Speedup, bool Pareto, bool Chosen);

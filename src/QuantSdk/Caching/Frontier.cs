@@ -20,13 +20,14 @@ internal static class Frontier
     public static IReadOnlyList<CachedTensor> Find(OnnxModel model, DiffusionRoles roles, CacheCut cut)
     {
         var view = new GraphView(model.Graph);
-        var modules = new ModulePaths(model.Graph);
+        var named = new ModulePaths(model.Graph);
         var dependence = new ValueDependence(view, roles);
+        var modules = new NodeModules(view, named, dependence);
         IReadOnlyList<CachedTensor> found = cut.Kind switch
         {
-            CutKind.Live => Plain(Crossing(view, dependence, LiveCut(view, modules, dependence, Match(cut, model.Graph, modules)))),
-            CutKind.Cached => Plain(Crossing(view, dependence, Matched(model.Graph, modules, Match(cut, model.Graph, modules)))),
-            CutKind.Output => Plain(OutputsOf(view, modules, dependence, cut, model.Path)),
+            CutKind.Live => Plain(Crossing(view, dependence, LiveCut(view, modules, dependence, Match(cut, model.Graph, named)))),
+            CutKind.Cached => Plain(Crossing(view, dependence, Matched(model.Graph, modules, Match(cut, model.Graph, named)))),
+            CutKind.Output => Plain(OutputsOf(view, modules, Match(cut, model.Graph, named), dependence, cut, model.Path)),
             CutKind.Tensor => Plain(Named(view, dependence, cut, model.Path)),
             CutKind.Blocks => ResidualCut.Find(view, modules, dependence, cut, model.Path),
             _ => throw new ArgumentException("auto is resolved before", nameof(cut)),
@@ -48,14 +49,14 @@ internal static class Frontier
 
     private static Patterns Match(CacheCut cut, GraphProto graph, ModulePaths modules) => Patterns.Create("Cache", cut.Names, graph, modules);
 
-    private static HashSet<NodeProto> Matched(GraphProto graph, ModulePaths modules, Patterns patterns) =>
+    private static HashSet<NodeProto> Matched(GraphProto graph, NodeModules modules, Patterns patterns) =>
         graph.Node.Where(n => patterns.Matches(n, modules[n])).ToHashSet<NodeProto>(ReferenceEqualityComparer.Instance);
 
     /// <summary>
     /// The cached nodes where the live modules are named: not these, not what follows them, and not what lies between the sample and the
     /// first block (conv_in, a patch embedding), so that the new sample still flows in.
     /// </summary>
-    private static HashSet<NodeProto> LiveCut(GraphView view, ModulePaths modules, ValueDependence dependence, Patterns patterns)
+    private static HashSet<NodeProto> LiveCut(GraphView view, NodeModules modules, ValueDependence dependence, Patterns patterns)
     {
         var live = Matched(view.Graph, modules, patterns);
         var following = view.DependentOn(live.Where(dependence.OnSample).SelectMany(n => n.Output).Where(dependence.OnSample));
@@ -98,9 +99,9 @@ internal static class Frontier
 
     private static bool IsShape(NodeProto node) => node.Is("Shape") || node.Is("Size");
 
-    private static IReadOnlyList<string> OutputsOf(GraphView view, ModulePaths modules, ValueDependence dependence, CacheCut cut, string file)
+    private static IReadOnlyList<string> OutputsOf(GraphView view, NodeModules modules, Patterns patterns, ValueDependence dependence, CacheCut cut, string file)
     {
-        var inside = Matched(view.Graph, modules, Match(cut, view.Graph, modules));
+        var inside = Matched(view.Graph, modules, patterns);
         var tensors = inside.SelectMany(n => n.Output).Where(o => dependence.OnSample(o) && view.Consumers(o).Any(c => !inside.Contains(c.Node) && !IsShape(c.Node))).ToHashSet(StringComparer.Ordinal);
         if (tensors.Count == 0)
             throw new QuantSdkException("QSDK3062", $"Cache='{cut}': no tensor that depends on the sample leaves the module for another one. Name a module on the path from the sample to the output.", file);

@@ -10,7 +10,7 @@ namespace QuantSdk.Caching;
 internal static class ResidualCut
 {
     /// <exception cref="QuantSdkException">QSDK3061 (no such block), QSDK3065 (a stream that is no sum with what came in).</exception>
-    public static IReadOnlyList<CachedTensor> Find(GraphView view, ModulePaths modules, ValueDependence dependence, CacheCut cut, string file)
+    public static IReadOnlyList<CachedTensor> Find(GraphView view, NodeModules modules, ValueDependence dependence, CacheCut cut, string file)
     {
         var blocks = Blocks(view, modules, dependence);
         if (cut.Last >= blocks.Count)
@@ -29,7 +29,7 @@ internal static class ResidualCut
     }
 
     /// <summary>The blocks of the model's lists at the top, in the order in which they run: <c>transformer_blocks.0</c>, …</summary>
-    public static IReadOnlyList<string> Blocks(GraphView view, ModulePaths modules, ValueDependence dependence) =>
+    public static IReadOnlyList<string> Blocks(GraphView view, NodeModules modules, ValueDependence dependence) =>
         [.. view.Graph.Node.Where(dependence.OnSample).Select(n => Block(modules[n])).OfType<string>().Distinct(StringComparer.Ordinal)];
 
     private static string? Block(string module) => Frontier.BlockOf(module) is { } block && block.Count(c => c == '.') == 1 ? block : null;
@@ -49,6 +49,11 @@ internal static class ResidualCut
             {
                 foreach (var input in node.Input)
                     open.Push(input);
+            }
+            else if (node.Is("Cast") && node.Int("to", 0) == (int)TensorProto.Types.DataType.Float)
+            {
+                // Exporters write what is cast to 32 bits where it is that already.
+                open.Push(node.Input[0]);
             }
         }
         return entries.Count == 1 ? entries.Single() : null;

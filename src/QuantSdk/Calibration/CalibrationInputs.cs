@@ -12,6 +12,9 @@ namespace QuantSdk.Calibration;
 /// <param name="Cache">A calibration cache of TensorRT, whose ranges stand in for those of the data; its path.</param>
 internal sealed record CalibrationInputs(CalibrationSource? Calibration, CalibrationSource? HeldOut, string? Cache = null)
 {
+    /// <summary>A few of the calibration's samples, made anew: what caching is decided on. Null where no sampler is given, or nothing is cached.</summary>
+    public CalibrationSource? Trajectories { get; init; }
+
     private const string Negative = "negative.";
     private const int RandomRows = 16;
 
@@ -97,7 +100,15 @@ internal sealed record CalibrationInputs(CalibrationSource? Calibration, Calibra
         var (conditioning, rows) = Conditioned(data, int.MaxValue);
         var (heldConditioning, heldRows) = Conditioned(validation ?? data, HeldOutSamples);
         // Seeds follow those of the calibration, so no noise is seen twice.
-        return new CalibrationInputs(Source(conditioning, rows, recipe.Seed), Source(heldConditioning, heldRows, recipe.Seed + rows));
+        return new CalibrationInputs(Source(conditioning, rows, recipe.Seed), Source(heldConditioning, heldRows, recipe.Seed + rows)) { Trajectories = Trajectories() };
+
+        CalibrationSource? Trajectories()
+        {
+            if (recipe.Cache is null)
+                return null;
+            var (few, count) = Conditioned(data, HeldOutSamples);
+            return Source(few, count, recipe.Seed);
+        }
 
         SamplingSource Source(Conditioning c, int n, long seed) => new(sampler, roles, c, [.. sample.Shape.Skip(1)], n, recipe.Steps, recipe.GuidanceScale, seed);
 

@@ -17,9 +17,11 @@ internal static class CalibrationStage
     /// <param name="reference">The float model, open.</param>
     /// <param name="conditioner">The model of ConditionedBy, or null.</param>
     /// <param name="scratch">A folder for the model with its extra outputs.</param>
+    /// <param name="loop">The model as a cached sampler runs it, where that is to be observed.</param>
     /// <exception cref="QuantSdkException">QSDK3003 where nothing can be quantised; whatever is wrong with the data.</exception>
     public static CalibratedModel Run(
-        BuildRequest request, Recipe recipe, OnnxModel model, DiffusionRoles? roles, ModelSession reference, OnnxModel? conditioner, string scratch, IBuildLog log, CancellationToken cancellation)
+        BuildRequest request, Recipe recipe, OnnxModel model, DiffusionRoles? roles, ModelSession reference, OnnxModel? conditioner, string scratch, IBuildLog log, CancellationToken cancellation,
+        OnnxModel? loop = null)
     {
         using var conditioning = conditioner is null ? null : ReferenceModel.Open(conditioner, request.Threads);
         var inputs = CalibrationInputs.Read(request, recipe, reference.Inputs, roles, conditioning?.Session, log);
@@ -27,7 +29,7 @@ internal static class CalibrationStage
         if (placement.Layers.Count == 0)
             NothingToQuantise(request, recipe, placement, log);
         var channels = new ChannelObservers(placement.Channels(model), request.Threads);
-        var table = Ranges(request, recipe, model, inputs, placement.Tensors, scratch, log, cancellation, channels);
+        var table = Ranges(request, recipe, inputs.Cache is null ? loop ?? model : model, inputs, placement.Tensors, scratch, log, cancellation, channels);
         return new CalibratedModel(inputs, placement, table, inputs.Cache is null ? channels.Finish() : null);
     }
 

@@ -12,15 +12,24 @@ namespace QuantSdk.Engines;
 /// <summary>Cache: a second, smaller engine for the steps between full ones.</summary>
 internal sealed partial class ModelBuilder
 {
-    private CachedModel? Cut(Recipe recipe, OnnxModel model, DiffusionRoles? roles)
+    /// <summary>What Cache=auto chose among.</summary>
+    private IReadOnlyList<CutCandidate>? _candidates;
+
+    private CachedModel? Cut(Recipe recipe, OnnxModel model, DiffusionRoles? roles, ModelSession reference, CostFile? costs, EngineFolder folder)
     {
         if (recipe.Cache is null)
             return null;
         if (roles is null)
             throw new QuantSdkException("QSDK3067", $"{recipe.Name}: Cache='{recipe.Cache}' needs a denoiser, and no sample and timestep inputs were found among {string.Join(", ", new GraphView(model.Graph).Inputs.Select(i => i.Name))}. Name them with SampleInput and TimestepInput, or remove Cache.", _request.Model);
-        var cut = CachedModel.Mark(model, roles, CacheCut.Parse(recipe.Cache));
-        _log.Detail($"cut {cut.Cut}: {string.Join(", ", cut.Tensors.Select(t => t.Name))}");
-        return cut;
+        var cut = CacheCut.Parse(recipe.Cache);
+        if (cut.Kind == CutKind.Auto)
+        {
+            using var conditioner = _request.ConditionedBy is null ? null : ReferenceModel.Open(Load(_request.ConditionedBy), _request.Threads);
+            (cut, _candidates) = CutStage.Choose(_request, recipe, model, roles, reference, conditioner?.Session, costs?.Table, folder.Scratch, _log, _cancellation);
+        }
+        var cached = CachedModel.Mark(model, roles, cut);
+        _log.Detail($"cut {cached.Cut}: {string.Join(", ", cached.Tensors.Select(t => t.Name))}");
+        return cached;
     }
 
     /// <summary>Writes live.onnx beside the portable graph, over the same data.</summary>
@@ -40,10 +49,6 @@ internal sealed partial class ModelBuilder
         return new CachedVariant("cpu/live.onnx", recipe.Prepacked ? new OptimisedModel("cpu/live.optimised.onnx", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null, tensors);
     }
 
-    /// <summary>The cached tensors as the manifest lists them.</summary>
-    private static IReadOnlyList<TensorInfo> Infos(CachedModel cached) =>
-        [.. cached.Model.Graph.Output.TakeLast(cached.Tensors.Count).Select(o => new TensorInfo(o.Name, ElementType.Name(o.Type.TensorType.ElemType), [.. o.Type.TensorType.Shape?.Dim.Select(d => d.HasDimValue ? d.DimValue : -1) ?? []]))];
-
     private CutReport Check(CachedModel cached, OnnxModel model, Plan? plan, Manifest manifest, ModelSession reference, EngineFolder folder)
     {
         var difference = 0.0;
@@ -61,9 +66,7 @@ internal sealed partial class ModelBuilder
             var quantised = plan?.Layers.Any(l => l.Activation.Format != "float") == true;
             difference = LiveCheck.Run(whole, part, [.. live.Tensors.Select(t => t.Name)], CalibrationInputs.RandomRow(reference.Inputs, _request.Model), quantised, manifest.Cache!.Cut);
         }
-        var macs = GraphMacs.Count(model.Proto);
-        var view = new GraphView(model.Graph);
-        var share = macs.Total == 0 ? 1 : (double)macs.Of(Frontier.Live(view, cached.Tensors).Nodes) / macs.Total;
-        return new CutReport(cached.Cut.ToString(), [.. cached.Tensors.Select(t => t.Name)], Math.Round(share, 6), difference);
+        var share = ProductCosts.Of(model.Proto).MacShare(Frontier.Live(new GraphView(model.Graph), cached.Tensors).Nodes);
+        return new CutReport(cached.Cut.ToString(), [.. cached.Tensors.Select(t => t.Name)], Math.Round(share, 6), difference, _candidates);
     }
 }

@@ -50,18 +50,19 @@ internal sealed partial class ModelBuilder
         var reference = open.Session;
         var model = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => ConcatSplit.Apply(Simplification.Simplify(prepared), recipe, roles));
 
+        var costFile = CostFile.Read(_request, recipe, _log);
         var uncut = model;
-        var cached = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => Cut(recipe, uncut, roles));
+        var cached = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => Cut(recipe, uncut, roles, reference, costFile, folder));
         model = cached?.Model ?? model;
         Plan? plan = null;
         CalibrationTable? calibration = null;
         IReadOnlyList<LayerCost> costs = [];
-        var costFile = CostFile.Read(_request, recipe, _log);
         CalibrationInputs? inputs = null;
         if (recipe.Precision != "none")
         {
             var conditioner = _request.ConditionedBy is null ? null : Load(_request.ConditionedBy);
-            (inputs, var placement, calibration, var samples) = Phase("Calibrate", () => CalibrationStage.Run(_request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation));
+            (inputs, var placement, calibration, var samples) = Phase("Calibrate", () => CalibrationStage.Run(
+                _request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation, cached is null || recipe.Scheduler is null ? null : CachedLoop.Of(cached)));
             (placement, costs) = CostAwarePlacement.Decide(model, placement, calibration, recipe, costFile?.Table, CpuFeatures.Current);
             plan = Phase("Quantize", () => Planner.Make(model, placement, calibration, recipe, samples)) with { Cached = cached is null ? null : [.. cached.Tensors.Select(t => t.Name)] };
         }
@@ -149,7 +150,7 @@ internal sealed partial class ModelBuilder
     {
         var variants = new List<EngineVariant>();
         FusedLayers? fused = null;
-        var tensors = cached is null ? null : Infos(cached);
+        var tensors = cached?.Infos();
         foreach (var target in recipe.Targets)
         {
             if (target == "tensorrt-onnx")

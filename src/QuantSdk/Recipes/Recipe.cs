@@ -105,7 +105,7 @@ internal sealed record Recipe
     /// <summary>Cache=auto: what the loop shall be faster by when every third step is full, in (1, 3); null: by <see cref="CacheQuality"/>, or 2.</summary>
     public double? CacheSpeedup { get; init; }
 
-    /// <summary>Cache=auto: how far cached tensors may drift in one step, relative; null: by <see cref="CacheSpeedup"/>.</summary>
+    /// <summary>Cache=auto: how much error cached features may make that are one step old, relative; null: by <see cref="CacheSpeedup"/>.</summary>
     public double? CacheQuality { get; init; }
 
     /// <summary>Decibels; null: no gate.</summary>

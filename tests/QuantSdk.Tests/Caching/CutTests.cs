@@ -74,6 +74,21 @@ public sealed class CutTests
     }
 
     [TestMethod]
+    public void Shapes_of_what_is_too_large_to_run_are_inferred()
+    {
+        var original = OnnxFile.Load(Repository.Digits("unet.onnx"));
+        string[] tensors = ["/u/up_blocks.1/upsamplers.0/conv/Conv_output_0", "/u/down_blocks.0/resnets.1/Div_output_0", "sample"];
+        var run = SeenShapes.Of(original.Proto, tensors, [2, 3])!;
+        var inferred = SeenShapes.Of(original.Proto, tensors, [2, 3], largestRun: 0)!;
+        for (var i = 0; i < run.Count; i++)
+        {
+            foreach (var tensor in tensors)
+                Assert.AreEqual($"{run[i][tensor].DataType} {run[i][tensor].Dims}", $"{inferred[i][tensor].DataType} {inferred[i][tensor].Dims}");
+        }
+        Assert.AreEqual(3, inferred[1][tensors[0]].Dims[0]);
+    }
+
+    [TestMethod]
     public void The_live_part_holds_no_cached_module()
     {
         var (model, roles) = Load(UNet);
