@@ -36,7 +36,7 @@ internal sealed class CachedEngine : IDisposable
     public DiffusionPipeline Pipeline(CacheSchedule? schedule) => new(Model, _diffusion.Sampler) { Cache = schedule };
 
     /// <summary>Samples of labels 0 to 9 in turn, row i from noise of seed + i.</summary>
-    public CachedLoop Loop(int rows, long seed) =>
+    public TrialLoop Loop(int rows, long seed) =>
         new(Model.Denoiser!, Model.Live!, Model.Cached, _diffusion.Sampler, _diffusion.Conditioning(rows), _diffusion.SampleShape, rows, seed, _diffusion.GoldenSteps, DiffusionProtocol.Guidance);
 
     public void Dispose() => Model.Dispose();

@@ -24,7 +24,7 @@ internal sealed class SamplingSource(Sampler sampler, DiffusionRoles roles, Cond
     }
 
     /// <summary>The same loop over a cached engine.</summary>
-    public CachedLoop Loop(QuantizedModel engine) => new(engine.Denoiser!, engine.Live!, engine.Cached, sampler, conditioning, sampleShape, rows, seed, steps, guidanceScale);
+    public TrialLoop Loop(QuantizedModel engine) => new(engine.Denoiser!, engine.Live!, engine.Cached, sampler, conditioning, sampleShape, rows, seed, steps, guidanceScale);
 
     /// <summary>Reports at once, unlike Progress&lt;T&gt;, which posts to a pool thread.</summary>
     private sealed class Steps(Action<int, int> report) : IProgress<DiffusionProgress>

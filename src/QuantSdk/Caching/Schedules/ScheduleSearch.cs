@@ -9,7 +9,7 @@ namespace QuantSdk.Caching.Schedules;
 /// </summary>
 internal sealed class ScheduleSearch
 {
-    private readonly CachedLoop _loop;
+    private readonly TrialLoop _loop;
     private readonly DriftTable _drift;
     private readonly Dictionary<string, CachedScheduleInfo> _tried = new(StringComparer.Ordinal);
     private readonly Action<string>? _log;
@@ -17,7 +17,7 @@ internal sealed class ScheduleSearch
 
     /// <param name="longestReuse">The most steps that features are reused.</param>
     /// <param name="log">Told what was tried.</param>
-    public ScheduleSearch(CachedLoop loop, int longestReuse, Action<string>? log, CancellationToken cancellation)
+    public ScheduleSearch(TrialLoop loop, int longestReuse, Action<string>? log, CancellationToken cancellation)
     {
         (_loop, _log, _cancellation) = (loop, log, cancellation);
         _drift = loop.Drift(longestReuse, cancellation);

@@ -112,7 +112,7 @@ public sealed class ScheduleSearchTests
         Assert.IsGreaterThan(10, ScheduleCandidates.Quadratic(30, 10).Count);
     }
 
-    private static CachedLoop Loop(float guidance) => new(
+    private static TrialLoop Loop(float guidance) => new(
         s_model.Denoiser!, s_model.Live!, s_model.Cached, s_flow,
         new Conditioning(new Dictionary<string, ModelTensor> { ["text"] = ModelTensor.Create(s_text, Rows, Length) }, new Dictionary<string, ModelTensor> { ["text"] = ModelTensor.Create(s_other, Rows, Length) }),
         [Length], Rows, seed: 7, Steps, guidance);

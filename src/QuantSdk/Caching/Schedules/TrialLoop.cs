@@ -9,7 +9,7 @@ namespace QuantSdk.Caching.Schedules;
 /// <param name="tensors">The cached tensors.</param>
 /// <param name="rows">The number of samples.</param>
 /// <param name="seed">Row i has the noise of seed + i.</param>
-internal sealed class CachedLoop(
+internal sealed class TrialLoop(
     ModelDenoiser full, ModelSession live, IReadOnlyList<TensorInfo> tensors, Sampler sampler, Conditioning conditioning, IReadOnlyList<long> sampleShape, int rows, long seed,
     int steps, float guidanceScale)
 {
@@ -28,11 +28,11 @@ internal sealed class CachedLoop(
     public double UncachedNorm => TensorPrimitives.Norm(Uncached);
 
     /// <summary>The loop over its first rows.</summary>
-    public CachedLoop Take(int first)
+    public TrialLoop Take(int first)
     {
         if (first >= rows)
             return this;
-        return new CachedLoop(
+        return new TrialLoop(
             full, live, tensors, sampler, new Conditioning(First(conditioning.Positive), conditioning.Negative is null ? null : First(conditioning.Negative)),
             sampleShape, first, seed, steps, guidanceScale);
 
