@@ -10,6 +10,7 @@ internal static class Children
     {
         ["quantise"] = QuantiseBench.PeakInChild,
         ["load"] = EngineBench.LoadInChild,
+        ["caching"] = CachingBench.MemoryInChild,
         ["stream"] = StreamBench.QuantiseInChild,
     };
 

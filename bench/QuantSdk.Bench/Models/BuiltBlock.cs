@@ -23,7 +23,7 @@ internal sealed record BuiltBlock(SdBlock Block, string FloatModel, string Engin
         return new BuiltBlock(block, model, engine, ModelBuilder.Build(request, new Silent(), CancellationToken.None).Report);
     }
 
-    private sealed class Silent : IBuildLog
+    internal sealed class Silent : IBuildLog
     {
         public void Phase(string phase)
         {

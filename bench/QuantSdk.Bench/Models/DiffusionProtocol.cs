@@ -21,6 +21,8 @@ internal sealed class DiffusionProtocol(Sampler sampler, DiffusionRoles roles, s
 
     public DiffusionRoles Roles => roles;
 
+    public string Encoder => encoder;
+
     public string Golden => Path.Combine(Repository.Root, "tests", "data", "golden", golden);
 
     public int GoldenSteps => goldenSteps;
@@ -28,6 +30,16 @@ internal sealed class DiffusionProtocol(Sampler sampler, DiffusionRoles roles, s
     public IReadOnlyList<long> SampleShape { get; } = [1, 32, 32];
 
     public SamplingSource Source(int rows, long seed) => new(sampler, roles, Conditioning(rows), SampleShape, rows, Steps, Guidance, seed);
+
+    /// <summary>Torch's CPU normal numbers, row i of seed + i.</summary>
+    public ModelTensor Noise(int rows, long seed)
+    {
+        var length = (int)SampleShape.Aggregate(1L, (a, b) => a * b);
+        var noise = new float[rows * length];
+        for (var row = 0; row < rows; row++)
+            TorchRandom.Normal(seed + row, noise.AsSpan(row * length, length));
+        return ModelTensor.Create(noise, [rows, .. SampleShape]);
+    }
 
     /// <summary>Row i is asked for the digit i mod 10.</summary>
     public Conditioning Conditioning(int rows)

@@ -61,7 +61,7 @@ internal sealed class DigitsMetric(DiffusionProtocol diffusion) : EndMetric
         var golden = CalibrationFiles.Read([diffusion.Golden], null);
         var reference = MemoryMarshal.Cast<byte, float>(golden["images"].Data.Span);
         var images = Make(session, MemoryMarshal.Cast<byte, float>(golden["latents"].Data.Span));
-        return [new("accuracy", Accuracy(images, golden["label"].Data.Span)), new("image error", TensorPrimitives.Distance(images, reference) / TensorPrimitives.Norm(reference))];
+        return [new("accuracy", DigitsClassifier.Accuracy(images, golden["label"].Data.Span, diffusion.SampleShape)), new("image error", TensorPrimitives.Distance(images, reference) / TensorPrimitives.Norm(reference))];
     }
 
     /// <summary>Images from noise; the labels are 0 to 9 in turn, as the golden ones are.</summary>
@@ -78,11 +78,16 @@ internal sealed class DigitsMetric(DiffusionProtocol diffusion) : EndMetric
         }
         return images;
     }
+}
 
-    private double Accuracy(float[] images, ReadOnlySpan<byte> labels)
+/// <summary>The classifier of the samples, as a judge of generated digits.</summary>
+internal static class DigitsClassifier
+{
+    /// <summary>Share of images that it takes for their labels.</summary>
+    public static double Accuracy(float[] images, ReadOnlySpan<byte> labels, IReadOnlyList<long> sampleShape)
     {
         using var classifier = ModelSession.Open(Path.Combine(Repository.Digits, "digits_cnn.onnx"), new SessionSettings { Threads = Quantisation.Threads });
-        var logits = classifier.Run(new Dictionary<string, ModelTensor> { [classifier.Inputs[0].Name] = ModelTensor.Create(images, [labels.Length, .. diffusion.SampleShape]) })[classifier.Outputs[0].Name].AsSpan<float>();
+        var logits = classifier.Run(new Dictionary<string, ModelTensor> { [classifier.Inputs[0].Name] = ModelTensor.Create(images, [labels.Length, .. sampleShape]) })[classifier.Outputs[0].Name].AsSpan<float>();
         var (classes, right) = (logits.Length / labels.Length, 0);
         for (var i = 0; i < labels.Length; i++)
             right += TensorPrimitives.IndexOfMax(logits.Slice(i * classes, classes)) == labels[i] ? 1 : 0;

@@ -10,15 +10,14 @@ namespace QuantSdk.Runtime;
 public sealed class DiffusionPipeline
 {
     private readonly IDenoiser _denoiser;
+    private readonly QuantizedModel? _model;
 
     /// <summary>Runs a built model.</summary>
     /// <param name="model">A model whose manifest names a sample and a timestep input. It must outlive the pipeline.</param>
     /// <param name="sampler">The sampler that the model was trained for.</param>
     /// <exception cref="QuantSdkException">QSDK7040: the model is no denoiser.</exception>
     public DiffusionPipeline(QuantizedModel model, Sampler sampler)
-        : this(Denoiser(model), sampler)
-    {
-    }
+        : this(Denoiser(model), sampler) => _model = model;
 
     /// <summary>Runs anything that predicts.</summary>
     /// <param name="denoiser">What predicts.</param>
@@ -36,6 +35,9 @@ public sealed class DiffusionPipeline
     /// <summary>What the sampler needs beyond its configuration; null for nothing.</summary>
     public ScheduleOptions? ScheduleOptions { get; init; }
 
+    /// <summary>Which steps run the whole model, where it was built with <c>Cache</c>; null for all of them.</summary>
+    public CacheSchedule? Cache { get; init; }
+
     /// <summary>Makes samples.</summary>
     /// <param name="latents">Unit normal noise, float, the rows first; see <see cref="TorchRandom"/>. The sampler scales it.</param>
     /// <param name="conditioning">The model's other inputs.</param>
@@ -46,6 +48,7 @@ public sealed class DiffusionPipeline
     /// <returns>The samples, shaped like <paramref name="latents"/>.</returns>
     /// <exception cref="QuantSdkException">
     /// QSDK7041: the conditioning does not fit; QSDK7042: guidance without unconditional rows; QSDK7043: latents or prediction have the wrong type or shape;
+    /// QSDK7050: the cache schedule does not fit the steps; QSDK7051: the model was not built for caching;
     /// QSDK7070: the sampler draws noise, which the other overload takes; and those of <see cref="Sampler.Schedule"/>, <see cref="QuantizedModel.Bind"/> and <see cref="ModelBinding.Run"/>.
     /// </exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
@@ -84,7 +87,7 @@ public sealed class DiffusionPipeline
             throw new QuantSdkException("QSDK7070", $"DiffusionOptions.Noise does not have one seed for each of the {rows} rows of the latents.");
         var guided = options.GuidanceScale != 1f;
         long[] batchShape = [guided ? 2L * rows : rows, .. latents.Dimensions[1..]];
-        using var run = _denoiser.Begin(batchShape, conditioning.Batch(rows, guided));
+        using var run = Caching(schedule).Begin(batchShape, conditioning.Batch(rows, guided));
         return ModelTensor.Build(latents.Dimensions, sample =>
         {
             if (options.Image is { } image)
@@ -113,6 +116,7 @@ public sealed class DiffusionPipeline
         IProgress<DiffusionProgress>? progress, CancellationToken cancellationToken)
     {
         var started = Stopwatch.GetTimestamp();
+        var stepStarted = started;
         var evaluations = schedule.Timesteps.Count;
         var guided = options.GuidanceScale != 1f;
         var output = new float[sample.Length];
@@ -129,8 +133,11 @@ public sealed class DiffusionPipeline
             if (schedule.NeedsNoise(i))
                 options.Noise!.Normal(noise, rows);
             schedule.Step(i, output, sample, rows, noise);
-            if (i + 1 == evaluations || schedule.Steps[i + 1] != schedule.Steps[i])
-                progress?.Report(new DiffusionProgress(schedule.Steps[i] + 1, schedule.Steps[^1] + 1, Stopwatch.GetElapsedTime(started)));
+            if (i + 1 < evaluations && schedule.Steps[i + 1] == schedule.Steps[i])
+                continue;
+            var full = run is not CachedDenoiserRun { WasFull: false };
+            progress?.Report(new DiffusionProgress(schedule.Steps[i] + 1, schedule.Steps[^1] + 1, Stopwatch.GetElapsedTime(started), full, Stopwatch.GetElapsedTime(stepStarted)));
+            stepStarted = Stopwatch.GetTimestamp();
         }
     }
 
@@ -158,6 +165,16 @@ public sealed class DiffusionPipeline
             if (rescale > 0)
                 Rescale(result, conditional, rescale);
         }
+    }
+
+    private IDenoiser Caching(SamplerSchedule schedule)
+    {
+        if (Cache is null)
+            return _denoiser;
+        if (_model?.CachedDenoiser(CachePlan.Of(Cache, schedule.Steps[^1] + 1, _model.Manifest.Cache)) is { } cached)
+            return cached;
+        throw new QuantSdkException("QSDK7051",
+            $"Cache is '{Cache}', but {(_model is null ? "the pipeline's denoiser is the app's own" : $"'{_model.Manifest.Name}' was built without Cache")}. Give the QuantizedModel item the metadata Cache, or leave DiffusionPipeline.Cache out.");
     }
 
     /// <summary>result ← φ·result·std(conditional)/std(result) + (1−φ)·result (Lin et al. 2023, equations 15 and 16).</summary>

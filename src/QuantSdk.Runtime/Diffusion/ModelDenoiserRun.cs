@@ -25,11 +25,17 @@ internal sealed class ModelDenoiserRun : IDenoiserRun
     public ReadOnlySpan<float> Predict(int step, float timestep, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        if (_sample is not null)
-            TensorPrimitives.ConvertToHalf(_sample, Binding.Input<Half>(_denoiser.Roles.Sample));
-        TimestepFeed.Fill(Binding, _denoiser.TimestepPort, timestep * (double)_denoiser.Roles.TimestepScale);
+        Feed(timestep);
         Binding.Run();
-        return Prediction();
+        return Prediction(Binding);
+    }
+
+    /// <summary>Predicts with another model, which reads its sample and timestep where this one does: see <see cref="ModelBinding.Borrower"/>.</summary>
+    public ReadOnlySpan<float> PredictBy(ModelBinding borrower, float timestep)
+    {
+        Feed(timestep);
+        borrower.Run();
+        return Prediction(borrower);
     }
 
     public void Dispose()
@@ -40,12 +46,19 @@ internal sealed class ModelDenoiserRun : IDenoiserRun
         _denoiser.Return(Binding);
     }
 
-    private ReadOnlySpan<float> Prediction()
+    private void Feed(float timestep)
+    {
+        if (_sample is not null)
+            TensorPrimitives.ConvertToHalf(_sample, Binding.Input<Half>(_denoiser.Roles.Sample));
+        TimestepFeed.Fill(Binding, _denoiser.TimestepPort, timestep * (double)_denoiser.Roles.TimestepScale);
+    }
+
+    private ReadOnlySpan<float> Prediction(ModelBinding binding)
     {
         var port = _denoiser.PredictionPort;
         if (port.Type.Type == typeof(float))
-            return Binding.Output<float>(port.Name);
-        var half = Binding.Output<Half>(port.Name);
+            return binding.Output<float>(port.Name);
+        var half = binding.Output<Half>(port.Name);
         if (_prediction?.Length != half.Length)
             _prediction = new float[half.Length];
         TensorPrimitives.ConvertToSingle(half, _prediction);

@@ -1,12 +1,12 @@
 namespace QuantSdk.Runtime;
 
-/// <summary>The files that one model of a variant needs: where they are and whether they are what the manifest says.</summary>
+/// <summary>The files that one model of a variant needs, with its live part where it has one: where they are and whether they are what the manifest says.</summary>
 internal sealed class EngineFiles
 {
     private readonly IReadOnlyList<(EngineFile File, string Path)> _files;
 
-    private EngineFiles(string manifestFile, string model, IReadOnlyList<(EngineFile, string)> files) =>
-        (ManifestFile, ModelPath, _files) = (manifestFile, model, files);
+    private EngineFiles(string manifestFile, string model, string? live, IReadOnlyList<(EngineFile, string)> files) =>
+        (ManifestFile, ModelPath, LivePath, _files) = (manifestFile, model, live, files);
 
     /// <summary>The manifest, for messages.</summary>
     public string ManifestFile { get; }
@@ -14,20 +14,25 @@ internal sealed class EngineFiles
     /// <summary>The full path of the graph.</summary>
     public string ModelPath { get; }
 
+    /// <summary>The full path of the live part's graph, or null.</summary>
+    public string? LivePath { get; }
+
     /// <summary>
     /// Resolves the paths and compares the sizes. The variant's other model (optimised or portable) is left out: it is not read,
     /// and an app may have dropped it.
     /// </summary>
     public static EngineFiles Locate(string directory, string manifestFile, EngineVariant variant, string model)
     {
+        var live = model == variant.Model ? variant.Cache?.Live : variant.Cache?.Optimised?.Model;
+        string?[] all = [variant.Model, variant.Optimised?.Model, variant.Cache?.Live, variant.Cache?.Optimised?.Model];
         // A path that leaves the folder is refused even in a file that is not needed now.
-        foreach (var path in variant.Files.Select(file => file.Path).Append(variant.Model).Concat(variant.Optimised is { } optimised ? [optimised.Model] : []))
+        foreach (var path in variant.Files.Select(file => file.Path).Concat(all.OfType<string>()))
             _ = Confine(directory, manifestFile, path);
-        if (!variant.Files.Any(file => file.Path == model))
-            throw new QuantSdkException("QSDK7003", $"The manifest '{manifestFile}' cannot be used: the model '{model}' is not among the files of the variant '{variant.Target}'. Build the model again.", manifestFile);
-        var other = model == variant.Model ? variant.Optimised?.Model : variant.Model;
+        if (new[] { model, live }.FirstOrDefault(path => path is not null && variant.Files.All(file => file.Path != path)) is { } absent)
+            throw new QuantSdkException("QSDK7003", $"The manifest '{manifestFile}' cannot be used: the model '{absent}' is not among the files of the variant '{variant.Target}'. Build the model again.", manifestFile);
+        string[] others = [.. all.OfType<string>().Where(path => path != model && path != live).Select(Stem)];
         var needed = new List<(EngineFile, string)>();
-        foreach (var file in variant.Files.Where(file => other is null || Stem(file.Path) != Stem(other)))
+        foreach (var file in variant.Files.Where(file => !others.Contains(Stem(file.Path))))
         {
             var path = Confine(directory, manifestFile, file.Path);
             var info = new FileInfo(path);
@@ -38,14 +43,16 @@ internal sealed class EngineFiles
                 throw new QuantSdkException("QSDK7006", $"'{path}' has {info.Length} bytes; the manifest says {file.Bytes}. Build the model again, or copy the whole folder.", path);
             needed.Add((file, path));
         }
-        return new EngineFiles(manifestFile, Confine(directory, manifestFile, model), needed);
+        return new EngineFiles(manifestFile, Confine(directory, manifestFile, model), live is null ? null : Confine(directory, manifestFile, live), needed);
     }
 
-    /// <summary>Compares the hash of the graph alone: it is small and is parsed, so that it is looked at first.</summary>
-    public void VerifyGraph() => Verify([.. _files.Where(file => file.Path == ModelPath)], threads: 1);
+    /// <summary>Compares the hashes of the graphs alone: they are small and are parsed, so that they are looked at first.</summary>
+    public void VerifyGraphs() => Verify([.. _files.Where(file => IsGraph(file.Path))], threads: 1);
 
     /// <summary>Compares the hashes of everything else.</summary>
-    public void VerifyData() => Verify([.. _files.Where(file => file.Path != ModelPath)], Environment.ProcessorCount);
+    public void VerifyData() => Verify([.. _files.Where(file => !IsGraph(file.Path))], Environment.ProcessorCount);
+
+    private bool IsGraph(string path) => path == ModelPath || path == LivePath;
 
     private static void Verify(IReadOnlyList<(EngineFile File, string Path)> files, int threads)
     {

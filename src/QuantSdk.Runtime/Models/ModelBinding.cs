@@ -16,12 +16,23 @@ public sealed class ModelBinding : IDisposable
     private readonly BoundOutput[] _outputs;
     private readonly OrtIoBinding _binding;
     private readonly RunOptions _options = new() { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
+    private readonly List<ModelBinding> _borrowers = [];
     private bool _rebind, _disposed;
 
     internal ModelBinding(ModelSession model, InferenceSession session, long[][] inputShapes)
+        : this(model, session, [.. model.Inputs.Zip(inputShapes, (port, shape) => new BoundInput(port, shape))])
     {
-        (_model, _session) = (model, session);
-        _inputs = [.. model.Inputs.Zip(inputShapes, (port, shape) => new BoundInput(port, shape))];
+    }
+
+    /// <summary>Reads what another binding's inputs and outputs of the same names hold, in place.</summary>
+    internal ModelBinding(ModelSession model, InferenceSession session, ModelBinding lender)
+        : this(model, session, [.. model.Inputs.Select(port => new BoundInput(port, port.Check(lender.ValueShape(port.Name), model.File), lender.Value(port.Name)))])
+    {
+    }
+
+    private ModelBinding(ModelSession model, InferenceSession session, BoundInput[] inputs)
+    {
+        (_model, _session, _inputs) = (model, session, inputs);
         var symbols = Symbols(_inputs);
         _outputs = [.. model.Outputs.Select(port => new BoundOutput(port, Resolve(port, symbols)))];
         _binding = session.CreateIoBinding();
@@ -39,7 +50,7 @@ public sealed class ModelBinding : IDisposable
     {
         var input = FindInput(name);
         CheckType<T>(input.Port);
-        return input.Buffer.AsSpan<T>();
+        return input.AsSpan<T>();
     }
 
     /// <summary>The shape that an input was bound with.</summary>
@@ -102,6 +113,8 @@ public sealed class ModelBinding : IDisposable
         if (_disposed)
             return;
         _disposed = true;
+        foreach (var borrower in _borrowers)
+            borrower.Dispose();
         _model.Forget(this);
         _binding.Dispose();
         _options.Dispose();
@@ -111,6 +124,31 @@ public sealed class ModelBinding : IDisposable
             output.Dispose();
     }
 
+    /// <summary>
+    /// Another model that reads this one's inputs and outputs of the same names, in place. Bound at the first call, after a run, and kept as long as
+    /// this binding.
+    /// </summary>
+    internal ModelBinding Borrower(ModelSession model)
+    {
+        var borrower = _borrowers.Find(b => b._model == model);
+        if (borrower is null)
+        {
+            borrower = model.Borrow(this);
+            _borrowers.Add(borrower);
+        }
+        return borrower;
+    }
+
+    /// <summary>Makes an input of a borrower read other memory, which must live until it reads yet another.</summary>
+    internal void Lend(string name, OrtValue value)
+    {
+        if (FindInput(name).Lend(value))
+            _binding.BindInput(name, value);
+    }
+
+    /// <summary>The value of an input, or of an output of the last run.</summary>
+    internal OrtValue Value(string name) => Array.Find(_inputs, input => input.Port.Name == name)?.Value ?? FindOutput(name).Value!;
+
     internal ModelTensor OutputTensor(string name)
     {
         var output = FindOutput(name);
@@ -118,7 +156,7 @@ public sealed class ModelBinding : IDisposable
     }
 
     /// <summary>An input's memory, whatever its type.</summary>
-    internal Span<byte> InputBytes(string name) => FindInput(name).Buffer.AsSpan<byte>();
+    internal Span<byte> InputBytes(string name) => FindInput(name).AsSpan<byte>();
 
     /// <summary>The values of a float output, or of a float input of that name.</summary>
     internal ReadOnlySpan<float> Values(string name) =>
@@ -156,8 +194,11 @@ public sealed class ModelBinding : IDisposable
             throw new QuantSdkException("QSDK7021", $"'{_model.File}': the input '{name}' takes {input.Port.Type.Name}; {tensor} was given.", _model.File);
         if (!tensor.Dimensions.SequenceEqual(input.Shape))
             throw new QuantSdkException("QSDK7022", $"'{_model.File}': the input '{name}' is bound with the shape {TensorShape.Text(input.Shape)}; {tensor} was given.", _model.File);
-        tensor.Bytes.CopyTo(input.Buffer.AsSpan<byte>());
+        tensor.Bytes.CopyTo(input.AsSpan<byte>());
     }
+
+    private ReadOnlySpan<long> ValueShape(string name) =>
+        Array.Find(_inputs, input => input.Port.Name == name) is { } input ? input.Shape : FindOutput(name).Shape;
 
     private void RunOnce()
     {

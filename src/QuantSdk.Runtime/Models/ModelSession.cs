@@ -60,20 +60,27 @@ internal sealed class ModelSession : IDisposable
         foreach (var input in Inputs)
             if (!inputShapes.ContainsKey(input.Name))
                 throw new QuantSdkException("QSDK7020", $"'{File}': the input '{input.Name}' ({input}) is missing. The model's inputs are {List(Inputs)}.", File);
-        var binding = new ModelBinding(this, _session, [.. Inputs.Select(input => input.Check(inputShapes[input.Name], File))]);
-        lock (_lock)
-            _bindings.Add(binding);
-        return binding;
+        return Remember(new ModelBinding(this, _session, [.. Inputs.Select(input => input.Check(inputShapes[input.Name], File))]));
+    }
+
+    /// <summary>Binds to what another model's binding holds under the same names: see <see cref="ModelBinding.Borrower"/>.</summary>
+    public ModelBinding Borrow(ModelBinding lender)
+    {
+        ThrowIfDisposed();
+        return Remember(new ModelBinding(this, _session, lender));
     }
 
     /// <summary>Runs once on copies.</summary>
-    public IReadOnlyDictionary<string, ModelTensor> Run(IReadOnlyDictionary<string, ModelTensor> inputs)
+    public IReadOnlyDictionary<string, ModelTensor> Run(IReadOnlyDictionary<string, ModelTensor> inputs) => Run(inputs, Outputs.Count);
+
+    /// <summary>Runs once on copies and returns the first outputs.</summary>
+    public IReadOnlyDictionary<string, ModelTensor> Run(IReadOnlyDictionary<string, ModelTensor> inputs, int outputs)
     {
         using var binding = Bind(inputs.ToDictionary(input => input.Key, input => input.Value.Dimensions.ToArray()));
         foreach (var (name, tensor) in inputs)
             binding.SetInput(name, tensor);
         binding.Run();
-        return Outputs.ToDictionary(output => output.Name, output => binding.OutputTensor(output.Name));
+        return Outputs.Take(outputs).ToDictionary(output => output.Name, output => binding.OutputTensor(output.Name));
     }
 
     public Port Input(string name) => Find(Inputs, name, "input");
@@ -128,6 +135,13 @@ internal sealed class ModelSession : IDisposable
             session?.Dispose();
             throw;
         }
+    }
+
+    private ModelBinding Remember(ModelBinding binding)
+    {
+        lock (_lock)
+            _bindings.Add(binding);
+        return binding;
     }
 
     private Port Find(IReadOnlyList<Port> ports, string name, string kind) => ports.FirstOrDefault(port => port.Name == name)

@@ -3,11 +3,12 @@ namespace QuantSdk.Runtime;
 /// <summary>A model that a build made, loaded and ready to run. Its members may be used from several threads; each <see cref="ModelBinding"/> from one.</summary>
 public sealed class QuantizedModel : IDisposable
 {
-    private QuantizedModel(Manifest manifest, ModelSelection selection, ModelSession session)
+    private QuantizedModel(Manifest manifest, ModelSelection selection, ModelSession session, ModelSession? live, IReadOnlyList<TensorInfo> cached)
     {
-        (Manifest, Selection, Session) = (manifest, selection, session);
+        (Manifest, Selection, Session, Live, Cached) = (manifest, selection, session, live, cached);
         Inputs = [.. session.Inputs.Select(port => port.Info)];
-        Outputs = [.. session.Outputs.Select(port => port.Info)];
+        // The cached tensors are the pipeline's business.
+        Outputs = [.. session.Outputs.SkipLast(cached.Count).Select(port => port.Info)];
         if (manifest.Roles is { } roles)
             Denoiser = new ModelDenoiser(session, roles);
     }
@@ -28,6 +29,12 @@ public sealed class QuantizedModel : IDisposable
     public IReadOnlyList<TensorInfo> Outputs { get; }
 
     internal ModelSession Session { get; }
+
+    /// <summary>The live part, or null where the model is not cached.</summary>
+    internal ModelSession? Live { get; }
+
+    /// <summary>The last outputs of <see cref="Session"/>, inputs of <see cref="Live"/>.</summary>
+    internal IReadOnlyList<TensorInfo> Cached { get; }
 
     /// <summary>The model in a diffusion loop, or null where the manifest names no roles.</summary>
     internal ModelDenoiser? Denoiser { get; }
@@ -52,16 +59,23 @@ public sealed class QuantizedModel : IDisposable
         var (variant, selection) = VariantSelector.Select(manifest, manifestFile, ModelSession.OnnxRuntimeVersion, options.CpuFeatures);
         var files = EngineFiles.Locate(directory, manifestFile, variant, selection.Model);
         log?.Invoke($"QuantSdk: {manifest.Name}: {selection}");
-        var session = Open(files, Settings(variant, selection, options), options.VerifyHashes);
+        var (session, live) = Open(files, Settings(variant, selection, options), options.VerifyHashes);
         try
         {
             var cached = variant.Cache?.Tensors ?? [];
             CheckPorts(manifestFile, manifest.Inputs, session.Inputs, "inputs");
             CheckPorts(manifestFile, [.. manifest.Outputs, .. cached], session.Outputs, "outputs");
-            return new QuantizedModel(manifest, selection, session);
+            if (live is not null)
+            {
+                // Parts of the model may depend on fewer inputs than the whole.
+                CheckPorts(manifestFile, [.. manifest.Inputs.Where(i => live.Inputs.Any(port => port.Name == i.Name)), .. cached], Ordered(live.Inputs, manifest.Inputs), "inputs of the live part");
+                CheckPorts(manifestFile, manifest.Outputs, live.Outputs, "outputs of the live part");
+            }
+            return new QuantizedModel(manifest, selection, session, live, cached);
         }
         catch
         {
+            live?.Dispose();
             session.Dispose();
             throw;
         }
@@ -83,15 +97,19 @@ public sealed class QuantizedModel : IDisposable
     public IReadOnlyDictionary<string, ModelTensor> Run(IReadOnlyDictionary<string, ModelTensor> inputs)
     {
         ArgumentNullException.ThrowIfNull(inputs);
-        return Session.Run(inputs);
+        return Session.Run(inputs, Outputs.Count);
     }
 
     /// <summary>Frees the model and every binding of it.</summary>
     public void Dispose()
     {
         Denoiser?.Dispose();
+        Live?.Dispose();
         Session.Dispose();
     }
+
+    /// <summary>The model and its live part in a diffusion loop, or null where it is not cached.</summary>
+    internal CachedDenoiser? CachedDenoiser(CachePlan plan) => Denoiser is not null && Live is not null ? new CachedDenoiser(Denoiser, Live, Cached, plan) : null;
 
     private static string FindManifest(string directory)
     {
@@ -119,19 +137,21 @@ public sealed class QuantizedModel : IDisposable
         Threads = options.Threads,
         Optimisation = selection.Optimised ? Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL : Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
         DisabledOptimizers = selection.Optimised ? [] : variant.DisabledOptimizers,
+        // The whole engine and its live part run in turn: the idle workers of one would spin on the cores that the other needs.
+        Entries = variant.Cache is null ? new Dictionary<string, string>() : new Dictionary<string, string> { ["session.force_spinning_stop"] = "1" },
     };
 
-    /// <summary>Opens the session while the weights are hashed beside it; damage wins over whatever ONNX Runtime makes of the damaged file.</summary>
-    private static ModelSession Open(EngineFiles files, SessionSettings settings, bool verify)
+    /// <summary>Opens the sessions while the weights are hashed beside them; damage wins over whatever ONNX Runtime makes of the damaged file.</summary>
+    private static (ModelSession Full, ModelSession? Live) Open(EngineFiles files, SessionSettings settings, bool verify)
     {
         if (!verify)
-            return ModelSession.Open(files.ModelPath, settings);
-        files.VerifyGraph();
+            return Open(files, settings);
+        files.VerifyGraphs();
         var verification = Task.Run(files.VerifyData);
-        ModelSession? session = null;
+        (ModelSession Full, ModelSession? Live)? sessions = null;
         try
         {
-            session = ModelSession.Open(files.ModelPath, settings);
+            sessions = Open(files, settings);
         }
         finally
         {
@@ -141,12 +161,31 @@ public sealed class QuantizedModel : IDisposable
             }
             catch
             {
-                session?.Dispose();
+                sessions?.Live?.Dispose();
+                sessions?.Full.Dispose();
                 throw;
             }
         }
-        return session;
+        return sessions.Value;
     }
+
+    private static (ModelSession Full, ModelSession? Live) Open(EngineFiles files, SessionSettings settings)
+    {
+        var full = ModelSession.Open(files.ModelPath, settings);
+        try
+        {
+            return (full, files.LivePath is null ? null : ModelSession.Open(files.LivePath, settings));
+        }
+        catch
+        {
+            full.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>The model's own inputs in its order, then the cached tensors.</summary>
+    private static IReadOnlyList<Port> Ordered(IReadOnlyList<Port> ports, IReadOnlyList<TensorInfo> declared) =>
+        [.. declared.Join(ports, info => info.Name, port => port.Name, (_, port) => port), .. ports.Where(port => declared.All(info => info.Name != port.Name))];
 
     private static void CheckPorts(string manifestFile, IReadOnlyList<TensorInfo> declared, IReadOnlyList<Port> ports, string kind)
     {

@@ -16,6 +16,12 @@ internal static class VariantSelector
                 continue;
             }
             var optimised = Accept(variant.Optimised, onnxRuntime, cpuFeatures, reasons);
+            // Both parts of a cached model read the same weights, in the same form.
+            if (optimised is not null && variant.Cache is { } cache && (cache.Optimised?.OnnxRuntime != onnxRuntime || cache.Optimised.CpuFeatures != cpuFeatures))
+            {
+                reasons.Add("portable graph, optimised while loading: its live part was not optimised for this ONNX Runtime and CPU");
+                optimised = null;
+            }
             if (optimised is null && variant.Optimised is not null && variant.Files.All(f => f.Path != variant.Model))
             {
                 reasons.Add("the portable graph was left out of the build (Portable=false)");

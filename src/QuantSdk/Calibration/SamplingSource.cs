@@ -1,3 +1,4 @@
+using QuantSdk.Caching.Schedules;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Calibration;
@@ -21,6 +22,9 @@ internal sealed class SamplingSource(Sampler sampler, DiffusionRoles roles, Cond
             noise.Normal([rows, .. sampleShape]), conditioning,
             new DiffusionOptions { Steps = steps, GuidanceScale = guidanceScale, Noise = noise }, reporter, cancellationToken);
     }
+
+    /// <summary>The same loop over a cached engine.</summary>
+    public TrialLoop Loop(QuantizedModel engine) => new(engine.Denoiser!, engine.Live!, engine.Cached, sampler, conditioning, sampleShape, rows, seed, steps, guidanceScale);
 
     /// <summary>Reports at once, unlike Progress&lt;T&gt;, which posts to a pool thread.</summary>
     private sealed class Steps(Action<int, int> report) : IProgress<DiffusionProgress>

@@ -105,6 +105,8 @@ internal sealed partial class ModelBuilder
             WarnOfFloat(recipe, plan, fused);
         var built = manifest;
         var cut = cached is null ? null : Phase("Verify", () => Check(cached, uncut, plan, built, reference, folder));
+        if (manifest.Cache is { } caching)
+            manifest = manifest with { Cache = caching with { Schedules = Phase("Verify", () => SearchSchedules(recipe, built, inputs, reference, folder)) } };
         Gates.Check(recipe, manifest.Quality, EngineBytes(manifest.Variants), _request.Model);
         ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
         _cancellation.ThrowIfCancellationRequested();

@@ -2,13 +2,31 @@ using System.Text;
 
 namespace QuantSdk.Runtime.Tests;
 
-/// <summary>Hand-written ONNX protobuf: one node from one float vector of any length to one output.</summary>
+/// <summary>Hand-written ONNX protobuf: one node from one float vector of any length to one output, or a denoiser of three.</summary>
 internal static class TinyOnnx
 {
-    private const int Float = 1, Int64 = 7;
+    private const int Float = 1, Int64 = 7, Float16 = 10;
 
     /// <summary>The indices of the elements that are not zero, as int64[1, count]: a shape that depends on the data.</summary>
     public static byte[] NonZero(string outputDimension) => Model("NonZero", Int64, outputDimension);
+
+    /// <summary>The deep feature of <see cref="Denoiser"/>.</summary>
+    public const string Deep = "deep";
+
+    /// <summary>y = (sample · text) − timestep · sample: the product is what can be cached. Rows of any number and length.</summary>
+    public static byte[] Denoiser(bool half = false)
+    {
+        var type = half ? Float16 : Float;
+        byte[] rows = [.. Symbol("n"), .. Symbol("m")];
+        byte[] graph =
+        [
+            .. Bytes(1, Node("Mul", Deep, "sample", "text")), .. Bytes(1, Node("Mul", "shallow", "timestep", "sample")), .. Bytes(1, Node("Sub", "y", Deep, "shallow")), .. Text(2, "g"),
+            .. Bytes(11, Value("sample", type, rows)), .. Bytes(11, Value("timestep", type, Number(1))), .. Bytes(11, Value("text", type, rows)), .. Bytes(12, Value("y", type, rows)),
+        ];
+        return [.. Varint(1, 8), .. Bytes(7, graph), .. Bytes(8, Varint(2, 17))];
+    }
+
+    private static byte[] Node(string operation, string output, params string[] inputs) => [.. inputs.SelectMany(input => Text(1, input)), .. Text(2, output), .. Text(3, output), .. Text(4, operation)];
 
     private static byte[] Model(string operation, int outputType, string outputDimension)
     {

@@ -36,6 +36,25 @@ public sealed class GoldenImageTests
         AssertImages(golden, pipeline.Run(golden["latents"].FirstRows(Rows), conditioning, steps: 28, guidanceScale: 2f), 4e-4);
     }
 
+    [TestMethod]
+    [DataRow("deepcache", 2), DataRow("deepcache", 3), DataRow("deepcache", 5), DataRow("blockcache", 2), DataRow("blockcache", 3)]
+    public void Cached_steps_give_pytorchs_images(string cut, int interval)
+    {
+        const int images = 5; // of 20: the rows do not know of each other
+        using var folder = cut == "deepcache" ? ModelFolder.DeepCachedUnet() : ModelFolder.BlockCachedUnet();
+        using var unet = QuantizedModel.Load(folder.Path);
+        var golden = TestData.Golden("golden_ddim30_cfg2.npz");
+        var conditioning = new Conditioning(
+            new Dictionary<string, ModelTensor>(Prompts("digits", Labels(golden, images))) { ["time_ids"] = TestData.Golden("golden_forward.npz")["time_ids"].FirstRows(1) },
+            Prompts("digits", [EmptyPrompt]));
+        var pipeline = new DiffusionPipeline(unet, Sampler.FromConfig(TestData.Path("digits", "scheduler", "scheduler_config.json"))) { Cache = CacheSchedule.Every(interval) };
+        var result = pipeline.Run(golden["latents"].FirstRows(images), conditioning, steps: 30, guidanceScale: 2f);
+        var expected = TestData.Golden("golden_cached_ddim30_cfg2.npz")[$"{cut}_{interval}"].FirstRows(images);
+        var error = Tensors.RelativeError(result.AsSpan<float>(), expected.AsSpan<float>());
+        Console.WriteLine($"relative image error {error:E2}");
+        Assert.IsLessThan(1e-5, error);
+    }
+
     private static void AssertImages(NpzFile golden, ModelTensor images, double tolerance)
     {
         Assert.AreEqual($"float[{Rows},1,32,32]", images.ToString());
@@ -44,7 +63,7 @@ public sealed class GoldenImageTests
         Assert.IsLessThan(tolerance, error);
     }
 
-    private static long[] Labels(NpzFile golden) => [.. golden["label"].AsSpan<byte>()[..Rows].ToArray().Select(label => (long)label)];
+    private static long[] Labels(NpzFile golden, int rows = Rows) => [.. golden["label"].AsSpan<byte>()[..rows].ToArray().Select(label => (long)label)];
 
     private static Dictionary<string, ModelTensor> Prompts(string model, long[] labels)
     {

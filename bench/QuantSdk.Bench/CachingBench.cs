@@ -1,0 +1,232 @@
+using System.Diagnostics;
+using System.Numerics.Tensors;
+using QuantSdk.Caching.Schedules;
+using QuantSdk.Onnx;
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Bench;
+
+/// <summary>
+/// Deep features cached between steps, on the digits UNet and MMDiT, in float and in int8: speed against the uncached loop and against what the cost of the live
+/// part promises, accuracy and change of the images on held-out noise, searched schedules against published ones, memory, and what scheduling costs.
+/// </summary>
+internal static class CachingBench
+{
+    private const int Images = 20, HeldOut = 100;
+
+    /// <summary>Noise that schedules are searched on and noise that they are judged on.</summary>
+    private const long CalibrationSeed = 5000, HeldOutSeed = 7000;
+
+    private const string Speed = "speed", Quality = "quality", Schedules = "schedules", Memory = "memory", Int8 = "int8", Overhead = "overhead";
+
+    /// <summary>
+    /// The first cut of a model is the one its figures are named after. Schedules are searched on so many rows: the flatter the differences, the more it takes.
+    /// </summary>
+    private static readonly (string Model, int CalibrationRows, (string Name, string Cut)[] Cuts)[] s_models =
+    [
+        ("unet", 12, [("", "output:up_blocks.2.resnets.1"), ("block_", "up_blocks.2")]),
+        ("mmdit", 40, [("", "blocks:1-4")]),
+    ];
+
+    private static readonly string[] s_sections = [Speed, Quality, Schedules, Memory, Int8, Overhead];
+
+    /// <summary>What is wrong with the arguments, or null.</summary>
+    public static string? Unknown(IReadOnlyList<string> parts) =>
+        parts.FirstOrDefault(p => !s_sections.Contains(p) && s_models.All(m => m.Model != p)) is { } unknown
+            ? $"caching knows no '{unknown}'. Models: {string.Join(", ", s_models.Select(m => m.Model))}. Sections: {string.Join(", ", s_sections)}." : null;
+
+    /// <param name="parts">Models and sections; none of a kind: all of it.</param>
+    public static void Run(Report report, IReadOnlyList<string> parts)
+    {
+        string[] sections = s_sections.Intersect(parts).ToArray() is { Length: > 0 } some ? some : s_sections;
+        using var scratch = new ScratchFolder();
+        foreach (var (name, calibrationRows, cuts) in s_models.Where(m => !s_models.Any(o => parts.Contains(o.Model)) || parts.Contains(m.Model)))
+            new Subject(ProtocolModel.Read(name), cuts, calibrationRows, scratch, report).Measure(sections);
+    }
+
+    /// <summary>Private MB of the whole engine in a process of its own, and what the live part adds to it: opened, and after a run of each.</summary>
+    /// <param name="args">The whole engine, the live part.</param>
+    public static double[] MemoryInChild(string[] args)
+    {
+        var settings = new SessionSettings { Threads = Quantisation.Threads, Optimisation = Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL };
+        _ = ModelSession.OnnxRuntimeVersion;
+        var before = ProcessMemory.Private();
+        using var full = ModelSession.Open(args[0], settings);
+        var whole = ProcessMemory.Private() - before;
+        using var live = ModelSession.Open(args[1], settings);
+        return [whole, ProcessMemory.Private() - before - whole];
+    }
+
+    /// <summary>One model on the bench.</summary>
+    private sealed class Subject(ProtocolModel protocol, (string Name, string Cut)[] cuts, int calibrationRows, ScratchFolder scratch, Report report)
+    {
+        private readonly DiffusionProtocol _diffusion = protocol.Diffusion!;
+        private float[]? _uncached;
+
+        private string Name => protocol.Name;
+
+        private int Steps => _diffusion.GoldenSteps;
+
+        public void Measure(IReadOnlyList<string> sections)
+        {
+            foreach (var (prefix, cut) in cuts)
+            {
+                using var engine = CachedEngine.Build(protocol, cut, "none", scratch);
+                report.Line($"  {Name}, {cut}: {string.Join(", ", engine.Model.Cached.Select(t => t.Name))}");
+                if (sections.Contains(Speed))
+                    MeasureSpeed(engine, prefix);
+                if (sections.Contains(Memory))
+                    MeasureMemory(engine, prefix);
+                if (sections.Contains(Quality))
+                    Judge("N = 3", engine, CacheSchedule.Every(3).FullSteps(Steps), $"{prefix}cache_N3");
+                if (prefix.Length == 0 && sections.Contains(Schedules))
+                    Search(engine);
+                if (prefix.Length == 0 && sections.Contains(Overhead))
+                    MeasureOverhead(engine);
+                if (prefix.Length == 0 && sections.Contains(Int8))
+                    MeasureInt8(engine, cut);
+            }
+            report.Line();
+        }
+
+        private void MeasureSpeed(CachedEngine engine, string prefix)
+        {
+            var (uncached, cached) = Times(engine.Pipeline(null), engine.Pipeline(CacheSchedule.Every(3)));
+            var (full, live) = StepTimes(engine);
+            var fullSteps = CacheSchedule.Every(3).FullSteps(Steps).Count;
+            var (speedup, predicted) = (uncached / cached, Steps / (fullSteps + (Steps - fullSteps) * live / full));
+            report.Row($"{Images} images, {Steps} steps, N = 3", "uncached s", "cached s", "speedup", "predicted", "full ms", "live ms");
+            report.Row("", $"{uncached / 1000:f2}", $"{cached / 1000:f2}", $"{speedup:f2}x", $"{predicted:f2}x", $"{full:f1}", $"{live:f1}");
+            report.Figure($"{Name}_{prefix}cache_N3_speedup", speedup);
+            report.Figure($"{Name}_{prefix}cache_N3_predicted", predicted);
+            report.Figure($"{Name}_{prefix}live_share", live / full);
+        }
+
+        /// <summary>Milliseconds of whole loops, in turn; the least of each, as a loop is long enough to be disturbed.</summary>
+        private (double First, double Second) Times(params DiffusionPipeline[] pipelines)
+        {
+            const int Rounds = 3;
+            var (latents, prompts) = (_diffusion.Noise(Images, HeldOutSeed), _diffusion.Conditioning(Images));
+            var times = Interleaved.Rounds(Rounds, TimeSpan.Zero, [.. pipelines.Select<DiffusionPipeline, Action>(p => () => p.Run(latents, prompts, Steps, DiffusionProtocol.Guidance))]);
+            return (times[0].Min(), times[1].Min());
+        }
+
+        /// <summary>Milliseconds of one run of the whole engine and of the live part on its features.</summary>
+        private (double Full, double Live) StepTimes(CachedEngine engine)
+        {
+            const int Rounds = 11;
+            using var run = Begin(engine.Model, new CachePlan([false, false], false));
+            run.Predict(0, 500, default);
+            var live = run.Binding.Borrower(engine.Model.Live!);
+            var times = Interleaved.Rounds(Rounds, TimeSpan.Zero, run.Binding.Run, live.Run);
+            return (times[0].Min(), times[1].Min());
+        }
+
+        private CachedDenoiserRun Begin(QuantizedModel model, CachePlan plan)
+        {
+            var run = model.CachedDenoiser(plan)!.Begin([2 * Images, .. _diffusion.SampleShape], _diffusion.Conditioning(Images).Batch(Images, guided: true));
+            _diffusion.Noise(2 * Images, HeldOutSeed).AsSpan<float>().CopyTo(run.Sample);
+            return run;
+        }
+
+        private void MeasureMemory(CachedEngine engine, string prefix)
+        {
+            var variant = engine.Model.Manifest.Variants[0];
+            var memory = Children.Measure("caching", Path.Combine(engine.Folder, variant.Optimised!.Model), Path.Combine(engine.Folder, variant.Cache!.Optimised!.Model));
+            report.Row("private memory", "full MB", "live adds MB");
+            report.Row("", $"{memory[0]:f1}", $"{memory[1]:f1}");
+            report.Figure($"{Name}_{prefix}live_private_mb", memory[1]);
+        }
+
+        /// <summary>Images of the held-out noise.</summary>
+        private float[] Make(CachedEngine engine, IEnumerable<int>? fullSteps)
+        {
+            var length = (int)_diffusion.SampleShape.Aggregate(1L, (a, b) => a * b);
+            var images = new float[HeldOut * length];
+            var (pipeline, prompts) = (engine.Pipeline(fullSteps is null ? null : CacheSchedule.Explicit(fullSteps)), _diffusion.Conditioning(Images));
+            for (var start = 0; start < HeldOut; start += Images)
+                pipeline.Run(_diffusion.Noise(Images, HeldOutSeed + start), prompts, Steps, DiffusionProtocol.Guidance).AsSpan<float>().CopyTo(images.AsSpan(start * length));
+            return images;
+        }
+
+        private float[] Uncached(CachedEngine engine) => _uncached ??= Make(engine, null);
+
+        private double Accuracy(float[] images) => DigitsClassifier.Accuracy(images, [.. Enumerable.Range(0, HeldOut).Select(i => (byte)(i % DiffusionProtocol.Classes))], _diffusion.SampleShape);
+
+        private double Judge(string what, CachedEngine engine, IReadOnlyList<int> fullSteps, string? figure)
+        {
+            var (images, uncached) = (Make(engine, fullSteps), Uncached(engine));
+            var error = TensorPrimitives.Distance(images, uncached) / TensorPrimitives.Norm(uncached);
+            var accuracy = Accuracy(images);
+            report.Row(what, $"error {error:f4}", $"accuracy {accuracy:f3}", $"  {string.Join(' ', fullSteps)}");
+            if (figure is not null)
+            {
+                report.Figure($"{Name}_{figure}_accuracy", accuracy);
+                report.Figure($"{Name}_{figure}_error", error);
+            }
+            return error;
+        }
+
+        /// <summary>Schedules searched on other noise than they are judged on, beside every N and the two quadratic ones that did best in the search.</summary>
+        private void Search(CachedEngine engine)
+        {
+            var loop = engine.Loop(calibrationRows, CalibrationSeed);
+            var search = new ScheduleSearch(loop, longestReuse: 12, text => report.Line("    " + text), CancellationToken.None);
+            foreach (var interval in (ReadOnlySpan<int>)[3, 5])
+            {
+                var every = CacheSchedule.Every(interval).FullSteps(Steps);
+                var found = search.Best(every.Count);
+                var quadratic = ScheduleCandidates.Quadratic(Steps, every.Count).Select(q => string.Join(' ', q.Full)).ToHashSet(StringComparer.Ordinal);
+                var suffix = interval == 3 ? "" : $"_N{interval}";
+                var uniform = Judge($"every {interval}, {every.Count} full steps", engine, every, null);
+                var best = search.Tried(every.Count).Where(t => quadratic.Contains(string.Join(' ', t.Full))).Take(2).Min(t => Judge("quadratic", engine, t.Full, null));
+                var auto = Judge($"auto (calibration: {found.Error:f4})", engine, found.Full, null);
+                report.Figure($"{Name}_cache_uniform_error{suffix}", uniform);
+                report.Figure($"{Name}_cache_quadratic_error{suffix}", best);
+                report.Figure($"{Name}_cache_auto_error{suffix}", auto);
+            }
+        }
+
+        /// <summary>int8 alone, and int8 with every third step full, against the uncached float loop.</summary>
+        private void MeasureInt8(CachedEngine floats, string cut)
+        {
+            using var engine = CachedEngine.Build(protocol, cut, "int8", scratch);
+            var (plain, int8) = Times(floats.Pipeline(null), engine.Pipeline(null));
+            var (again, both) = Times(floats.Pipeline(null), engine.Pipeline(CacheSchedule.Every(3)));
+            var (slow, cached) = Times(floats.Pipeline(null), floats.Pipeline(CacheSchedule.Every(3)));
+            var (int8Speedup, cachedSpeedup, together) = (plain / int8, slow / cached, again / both);
+            report.Row("against uncached float", "int8", "N = 3", "both", "of product");
+            report.Row("", $"{int8Speedup:f2}x", $"{cachedSpeedup:f2}x", $"{together:f2}x", $"{together / (int8Speedup * cachedSpeedup):f3}");
+            report.Figure($"{Name}_int8_speedup", int8Speedup);
+            report.Figure($"{Name}_cache_int8_N3_speedup", together);
+            report.Figure($"{Name}_cache_int8_N3_of_product", together / (int8Speedup * cachedSpeedup));
+            Judge("int8, N = 3, against float", engine, CacheSchedule.Every(3).FullSteps(Steps), "cache_int8_N3");
+        }
+
+        /// <summary>
+        /// What a live step costs beside the run of its engine, over the time of that run. The first is measured on a model that computes next to nothing:
+        /// no copy grows with the model.
+        /// </summary>
+        private void MeasureOverhead(CachedEngine engine)
+        {
+            const int Calls = 2000, Rounds = 15;
+            var (_, liveMs) = StepTimes(engine);
+            var folder = TinyCachedModel.Write(scratch.Folder($"{Name}-tiny"));
+            using var model = QuantizedModel.Load(folder);
+            using var run = model.CachedDenoiser(new CachePlan([true, false], false))!.Begin([1, 1], new Dictionary<string, ModelTensor>());
+            run.Predict(0, 1, default);
+            var live = run.Binding.Borrower(model.Live!);
+            var times = Interleaved.Rounds(Rounds, TimeSpan.Zero, () => Repeat(() => run.Predict(1, 1, default)), () => Repeat(live.Run));
+            var overheadMs = Math.Max(0, times[0].Min() - times[1].Min()) / Calls;
+            report.Row("scheduling", "us a live step", "of it");
+            report.Row("", $"{overheadMs * 1000:f2}", $"{overheadMs / liveMs:p4}");
+            report.Figure(Name == "unet" ? "scheduling_overhead" : $"{Name}_scheduling_overhead", overheadMs / liveMs);
+
+            static void Repeat(Action action)
+            {
+                for (var i = 0; i < Calls; i++)
+                    action();
+            }
+        }
+    }
+}
