@@ -48,7 +48,8 @@ internal readonly record struct Atom(float Value, double Share)
     {
         var codes = Math.Abs(Value) / step;
         var whole = Math.Floor(codes + 1e-6);
-        if (Share == 0 || whole < 1)
+        // A channel of denormals has no grid to speak of.
+        if (Share == 0 || !(whole is >= 1 and <= 256))
             return 1;
         var factor = codes / whole;
         var own = (Math.Round(codes) - codes) * (Math.Round(codes) - codes);

@@ -9,6 +9,9 @@ namespace QuantSdk.Planning;
 /// <summary>Placement and what was observed to a <see cref="Plan"/>.</summary>
 internal static class Planner
 {
+    /// <summary>Ranges that are chance to a smaller share than this stay as they were seen.</summary>
+    private const double LeastNoise = 0.2;
+
     /// <param name="samples">Channel by channel observations, for smoothing, bias correction and outputs; without them none of these is planned.</param>
     public static Plan Make(OnnxModel model, Placement placement, CalibrationTable calibration, Recipe recipe, IReadOnlyDictionary<string, ChannelSample>? samples)
     {
@@ -119,10 +122,15 @@ internal static class Planner
         if (sample is null || layer.Rectifier == "Clip")
             return new OutputPlan(c.Name, c.Low, c.High, null, null);
         var atoms = Atom.Of(sample);
+        // Ranges that chance made narrow would clip the next data: where channels do not differ by more, the widest serves all.
+        var amax = sample.Min.Zip(sample.Max, (low, high) => Math.Max(-low, high)).ToArray();
+        var noise = ExtremeNoise.Share(amax, sample.Seen);
+        var widest = noise < LeastNoise ? 0 : amax.Max();
         var (lows, highs) = (new float[sample.Channels], new float[sample.Channels]);
         for (var channel = 0; channel < atoms.Length; channel++)
         {
-            var (low, high) = (Math.Min(sample.Min[channel], 0), Math.Max(sample.Max[channel], 0));
+            var margin = widest > 0 && amax[channel] > 0 ? (float)Math.Pow((double)widest / amax[channel], noise) : 1;
+            var (low, high) = (Math.Min(sample.Min[channel], 0) * margin, Math.Max(sample.Max[channel], 0) * margin);
             var widening = (float)atoms[channel].Widening(Int8Grid.Asymmetric(low, high).Scale);
             (lows[channel], highs[channel]) = (low * widening, high * widening);
         }

@@ -23,8 +23,7 @@ internal static class Smoothing
     {
         if (sample.Count == 0 || sample.Channels < 2)
             return null;
-        // Exact extremes: a sample knows too little of what is rare.
-        var (low, high) = (Array.ConvertAll(sample.Min, x => Math.Min(x, 0)), Array.ConvertAll(sample.Max, x => Math.Max(x, 0)));
+        var (low, high) = Extremes(sample, measured: alpha is not null);
         var meanSquare = MeanSquares(sample);
         var a = new float[sample.Channels];
         for (var c = 0; c < a.Length; c++)
@@ -105,6 +104,25 @@ internal static class Smoothing
         for (var c = 0; c < f.Length; c++)
             f[c] = Math.Clamp(f[c] / mean, 1 / Widest, Widest);
         return f;
+    }
+
+    /// <summary>
+    /// Per channel, 0 included. Exact ones: a sample knows too little of what is rare. What is chance in their differences is taken out:
+    /// each goes towards the geometric mean.
+    /// </summary>
+    /// <param name="measured">As they were measured: who gives one α asks for the paper's formula.</param>
+    private static (float[] Low, float[] High) Extremes(ChannelSample sample, bool measured)
+    {
+        var (low, high) = (Array.ConvertAll(sample.Min, x => Math.Min(x, 0)), Array.ConvertAll(sample.Max, x => Math.Max(x, 0)));
+        var amax = low.Zip(high, (l, h) => Math.Max(-l, h)).ToArray();
+        var noise = measured ? 0 : ExtremeNoise.Share(amax, sample.Seen);
+        var mean = Math.Exp(amax.Where(a => a > 0).Select(a => Math.Log(a)).DefaultIfEmpty(0).Average());
+        for (var c = 0; c < amax.Length; c++)
+        {
+            var factor = amax[c] > 0 ? (float)Math.Pow(mean / amax[c], noise) : 1;
+            (low[c], high[c]) = (low[c] * factor, high[c] * factor);
+        }
+        return (low, high);
     }
 
     /// <summary>E[x²] of each channel.</summary>

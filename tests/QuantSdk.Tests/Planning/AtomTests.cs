@@ -24,7 +24,7 @@ public sealed class AtomTests
     [TestMethod]
     [DataRow(1.69f, 0.07)]
     [DataRow(-0.654f, 0.02)]
-    [DataRow(10f, 0.03)]
+    [DataRow(10f, 0.06)]
     public void A_widened_grid_has_the_value_on_it(float value, double step)
     {
         var widening = new Atom(value, 0.3).Widening(step);
