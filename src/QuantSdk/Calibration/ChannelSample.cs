@@ -13,6 +13,9 @@ internal sealed record ChannelSample(int Channels, float[] Min, float[] Max, flo
 {
     public int Count => Channels == 0 ? 0 : Positions.Length / Channels;
 
+    /// <summary>True where the sample is nearly all there was: the next data will exceed the extremes.</summary>
+    public bool Few => Seen <= 8L * Count;
+
     public ReadOnlySpan<float> Position(int index) => Positions.AsSpan(index * Channels, Channels);
 
     /// <summary>E[x] of each channel.</summary>
@@ -24,8 +27,32 @@ internal sealed record ChannelSample(int Channels, float[] Min, float[] Max, flo
         return Array.ConvertAll(sums, s => (float)(s / Math.Max(1, Count)));
     }
 
-    /// <summary>The middle between the extremes of each channel.</summary>
-    public float[] Centres() => [.. Min.Zip(Max, (low, high) => (low + high) / 2)];
+    /// <summary>
+    /// The middle between the extremes of each channel, less what is chance in it (James and Stein 1961, positive part): for exponential tails the
+    /// middle of n values has a standard deviation of about π/√12 · amax / ln n.
+    /// </summary>
+    public float[] Centres() =>
+    [.. Min.Zip(Max, (low, high) =>
+    {
+        var (centre, noise) = ((low + high) / 2, Math.PI / Math.Sqrt(12) * Math.Max(-low, high) / Math.Log(Math.Max(3, Seen)));
+        return centre == 0 ? 0 : (float)(centre * Math.Max(0, 1 - noise * noise / ((double)centre * centre)));
+    })];
+
+    /// <summary>Every other position, from <paramref name="first"/> on, as a sample of its own.</summary>
+    public ChannelSample Half(int first)
+    {
+        var positions = Enumerable.Range(0, Count).Where(p => p % 2 == first).SelectMany(p => Position(p).ToArray()).ToArray();
+        var count = positions.Length / Channels;
+        var half = new ChannelSample(Channels, Filled(float.PositiveInfinity), Filled(float.NegativeInfinity), positions, count);
+        for (var p = 0; p < count; p++)
+        {
+            TensorPrimitives.MinNumber(half.Min, half.Position(p), half.Min);
+            TensorPrimitives.MaxNumber(half.Max, half.Position(p), half.Max);
+        }
+        return half;
+
+        float[] Filled(float value) => [.. Enumerable.Repeat(value, Channels)];
+    }
 
     /// <summary>How (x − centre)/factor is distributed over all channels.</summary>
     /// <param name="weights">How often each channel counts, ≥ 1.</param>

@@ -23,9 +23,12 @@ internal sealed class MseEstimator : HistogramEstimator
     /// </summary>
     internal const float ClippingWeight = 4;
 
+    private const long WellKnown = 1 << 13;
+
     protected override CalibratedRange Estimate(Bf16Histogram histogram, ValueRange observed)
     {
-        var values = Distribution.From(histogram);
+        // Of few values the tail is hardly known: what lies beyond an end weighs the more.
+        var values = Distribution.From(histogram, ClippingWeight * (1 + (float)WellKnown / Math.Max(1, histogram.Count)));
         var range = observed;
         foreach (var fractions in (float[][])[Coarse, Coarse, Fine, Fine])
         {
@@ -54,9 +57,9 @@ internal sealed class MseEstimator : HistogramEstimator
     }
 
     /// <summary>The occupied bins of a histogram: signed centre and count.</summary>
-    private sealed class Distribution(float[] centres, float[] counts)
+    private sealed class Distribution(float[] centres, float[] counts, float clippingWeight)
     {
-        public static Distribution From(Bf16Histogram histogram)
+        public static Distribution From(Bf16Histogram histogram, float clippingWeight)
         {
             var centres = new List<float>();
             var counts = new List<float>();
@@ -77,7 +80,7 @@ internal sealed class MseEstimator : HistogramEstimator
                 centres.Add(0);
                 counts.Add(0);
             }
-            return new Distribution([.. centres], [.. counts]);
+            return new Distribution([.. centres], [.. counts], clippingWeight);
         }
 
         public double Error(float low, float high)
@@ -108,7 +111,7 @@ internal sealed class MseEstimator : HistogramEstimator
                 var rounded = Vector512.Round(clipped * inverse) * step;
                 var inside = Vector512.Equals(clipped, x);
                 var error = (x - Vector512.ConditionalSelect(inside, rounded, clipped));
-                error *= error * Vector512.ConditionalSelect(inside, Vector512<float>.One, Vector512.Create(ClippingWeight));
+                error *= error * Vector512.ConditionalSelect(inside, Vector512<float>.One, Vector512.Create(clippingWeight));
                 error = Vector512.ConditionalSelect(inside & Vector512.GreaterThan(Vector512.Abs(x), fine), uniform, error);
                 sum += error * n;
             }

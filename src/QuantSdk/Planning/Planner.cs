@@ -81,26 +81,27 @@ internal static class Planner
         InputWeights[] inputs = [.. readers.Select(r => InputWeights.Of(r, weights[r.Weight]))];
         var factors = Smoothing.Factors(sample, inputs, recipe.Weights switch { "int4" => 7, "int2" => 1, _ => 127 }, alpha);
         // What is subtracted must come back through a bias, which padding with zeros would miss.
-        var centres = readers.All(r => !r.Pads) && recipe.BiasCorrection ? sample.Centres() : null;
-        if (factors is null && centres is null)
+        var centres = !sample.Few && readers.All(r => !r.Pads) && recipe.BiasCorrection ? sample.Centres() : null;
+        // Codes that make up for rounding errors are searched for one vector of factors.
+        var atoms = recipe.Weights is "int4" or "int2" ? [] : Atom.Of(sample);
+        var alignable = readers.All(r => r.IsConvolution) && Array.Exists(atoms, a => a.Share > 0);
+        if (factors is null && centres is null && !alignable)
             return null;
+        var smoothed = factors is not null;
         factors ??= Enumerable.Repeat(1f, sample.Channels).ToArray();
         var estimator = RangeEstimator.Create(recipe);
         var importance = Importance(inputs, factors);
         var smooth = estimator.Estimate(sample.Distribution(factors, null, importance), []);
         var centred = estimator.Estimate(sample.Distribution(factors, centres, importance), []);
         var symmetric = factors;
-        // Codes that make up for rounding errors are searched for one vector of factors.
-        if (recipe.Weights is not ("int4" or "int2"))
-        {
-            var (atoms, step) = (Atom.Of(sample), centred.Amax / 127);
-            if (centres is not null)
-                centres = [.. centres.Select((centre, c) => atoms[c].Centre(centre, factors[c] * step))];
-            else
-                symmetric = Aligned(factors, atoms, step);
-            if (readers.All(r => r.IsConvolution))
-                factors = Aligned(factors, atoms, Int8Grid.Asymmetric(smooth.Range.Low, smooth.Range.High).Scale);
-        }
+        var step = centred.Amax / 127;
+        if (centres is not null && atoms.Length > 0)
+            centres = [.. centres.Select((centre, c) => atoms[c].Centre(centre, factors[c] * step))];
+        // Where nothing is smoothed a factor is a node more on this grid; on the asymmetric one of convolutions it is free.
+        else if (smoothed)
+            symmetric = Aligned(factors, atoms, step);
+        if (alignable)
+            factors = Aligned(factors, atoms, Int8Grid.Asymmetric(smooth.Range.Low, smooth.Range.High).Scale);
         return new SmoothedPlan(factors, smooth.Range.Low, smooth.Range.High, centres, centred.Range.Low, centred.Range.High, centred.Amax, symmetric);
     }
 

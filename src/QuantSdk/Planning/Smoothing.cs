@@ -14,6 +14,9 @@ internal static class Smoothing
     /// <summary>A vector must promise at least this share of the error away: the noise model is not better than that.</summary>
     private const double LeastGain = 0.05;
 
+    /// <summary>Positions of one row are alike, so that halves of few rows are not quite strangers.</summary>
+    private const double LeastGainOfFew = 0.3;
+
     private const float Widest = 1e4f;
 
     /// <param name="weightLevels">Positive codes of a weight: 127 for int8, 7 for int4.</param>
@@ -23,12 +26,113 @@ internal static class Smoothing
     {
         if (sample.Count == 0 || sample.Channels < 2)
             return null;
-        var (low, high) = Extremes(sample, measured: alpha is not null);
-        var meanSquare = MeanSquares(sample);
-        var a = new float[sample.Channels];
-        for (var c = 0; c < a.Length; c++)
-            a[c] = Math.Max(-low[c], high[c]);
-        var w = new float[sample.Channels];
+        var none = Enumerable.Repeat(1f, sample.Channels).ToArray();
+        var whole = new Observed(sample, measured: alpha is not null);
+        var w = Largest(sample.Channels, readers);
+        if (alpha is { } one)
+            return Vector(whole.Amax(), w, one, weighted: true);
+        var best = Search(whole);
+        return best is not null && (!sample.Few || Holds()) ? best : null;
+
+        float[]? Search(Observed observed)
+        {
+            var a = observed.Amax();
+            var least = Noise(none, observed);
+            float[]? found = null;
+            foreach (var candidate in Enumerable.Range(0, 11).Select(i => i / 10f))
+            {
+                foreach (var weighted in (bool[])[true, false])
+                {
+                    var factors = Vector(a, w, candidate, weighted);
+                    var error = Noise(factors, observed);
+                    if (error < least * (found is null ? 1 - LeastGain : 1))
+                        (found, least) = (factors, error);
+                }
+            }
+            return found;
+        }
+
+        // Where the sample is nearly all there was: what one half recommends must help the other.
+        bool Holds()
+        {
+            double with = 0, without = 0;
+            foreach (var (fit, judge) in (ReadOnlySpan<(int, int)>)[(0, 1), (1, 0)])
+            {
+                var half = new Observed(sample.Half(fit), measured: false);
+                var factors = Search(half) ?? none;
+                with += Clipping(factors, sample.Half(fit), sample.Half(judge)) + WeightNoise(factors, half);
+                without += Clipping(none, sample.Half(fit), sample.Half(judge)) + WeightNoise(none, half);
+            }
+            return with < without * (1 - LeastGainOfFew);
+        }
+
+        double Noise(float[] f, Observed observed)
+        {
+            float lowest = 0, highest = 0;
+            for (var c = 0; c < f.Length; c++)
+            {
+                lowest = Math.Min(lowest, observed.Low[c] / f[c]);
+                highest = Math.Max(highest, observed.High[c] / f[c]);
+            }
+            var step = (highest - lowest) / 255.0;
+            double activations = 0;
+            foreach (var reader in readers)
+            {
+                for (var c = 0; c < f.Length; c++)
+                    activations += (double)f[c] * f[c] * reader.Energy[c];
+            }
+            return step * step * activations + WeightNoise(f, observed);
+        }
+
+        double WeightNoise(float[] f, Observed observed)
+        {
+            double weights = 0;
+            foreach (var reader in readers)
+            {
+                for (var o = 0; o < reader.Outputs; o++)
+                {
+                    var first = reader.FirstInput(o);
+                    double delta = 0, signal = 0;
+                    for (var c = 0; c < reader.InputsPerGroup; c++)
+                    {
+                        delta = Math.Max(delta, reader.Largest[o * reader.InputsPerGroup + c] * f[first + c]);
+                        signal += observed.MeanSquare[first + c] / ((double)f[first + c] * f[first + c]);
+                    }
+                    weights += delta / weightLevels * (delta / weightLevels) * signal * reader.Taps;
+                }
+            }
+            return weights;
+        }
+
+        // 12·Σ (Q(x) − x)² at the readers' outputs, a mean over positions: on the grid of one part, of the values of another.
+        double Clipping(float[] f, ChannelSample fit, ChannelSample judge)
+        {
+            float lowest = 0, highest = 0;
+            for (var c = 0; c < f.Length; c++)
+                (lowest, highest) = (Math.Min(lowest, fit.Min[c] / f[c]), Math.Max(highest, fit.Max[c] / f[c]));
+            var step = (highest - lowest) / 255;
+            if (step <= 0)
+                return 0;
+            var energy = f.Select((x, c) => (double)x * x * readers.Sum(r => r.Energy[c])).ToArray();
+            double error = 0;
+            for (var p = 0; p < judge.Count; p++)
+            {
+                var position = judge.Position(p);
+                for (var c = 0; c < f.Length; c++)
+                {
+                    var y = position[c] / f[c];
+                    var beyond = Math.Max(0, Math.Max(y - highest, lowest - y));
+                    error += energy[c] * ((double)step * step + 12.0 * beyond * beyond);
+                }
+            }
+            return error / judge.Count;
+        }
+    }
+
+    /// <summary>Per input channel, the largest weight of all readers.</summary>
+    private static float[] Largest(int channels, IReadOnlyList<InputWeights> readers)
+    {
+        var w = new float[channels];
         foreach (var reader in readers)
         {
             for (var o = 0; o < reader.Outputs; o++)
@@ -40,51 +144,7 @@ internal static class Smoothing
                 }
             }
         }
-        var none = Enumerable.Repeat(1f, a.Length).ToArray();
-        var least = Error(none);
-        float[]? best = null;
-        foreach (var candidate in alpha is { } one ? [one] : Enumerable.Range(0, 11).Select(i => i / 10f))
-        {
-            foreach (var weighted in (bool[])[true, false])
-            {
-                var factors = Vector(a, w, candidate, weighted);
-                var error = Error(factors);
-                if (alpha is not null)
-                    return factors;
-                if (error < least * (best is null ? 1 - LeastGain : 1))
-                    (best, least) = (factors, error);
-            }
-        }
-        return best;
-
-        double Error(float[] f)
-        {
-            float lowest = 0, highest = 0;
-            for (var c = 0; c < f.Length; c++)
-            {
-                lowest = Math.Min(lowest, low[c] / f[c]);
-                highest = Math.Max(highest, high[c] / f[c]);
-            }
-            var step = (highest - lowest) / 255.0;
-            double activations = 0, weights = 0;
-            foreach (var reader in readers)
-            {
-                for (var c = 0; c < f.Length; c++)
-                    activations += (double)f[c] * f[c] * reader.Energy[c];
-                for (var o = 0; o < reader.Outputs; o++)
-                {
-                    var first = reader.FirstInput(o);
-                    double delta = 0, signal = 0;
-                    for (var c = 0; c < reader.InputsPerGroup; c++)
-                    {
-                        delta = Math.Max(delta, reader.Largest[o * reader.InputsPerGroup + c] * f[first + c]);
-                        signal += meanSquare[first + c] / ((double)f[first + c] * f[first + c]);
-                    }
-                    weights += delta / weightLevels * (delta / weightLevels) * signal * reader.Taps;
-                }
-            }
-            return step * step * activations + weights;
-        }
+        return w;
     }
 
     private static float[] Vector(float[] a, float[] w, float alpha, bool weighted)
@@ -106,31 +166,37 @@ internal static class Smoothing
         return f;
     }
 
-    /// <summary>
-    /// Per channel, 0 included. Exact ones: a sample knows too little of what is rare. What is chance in their differences is taken out:
-    /// each goes towards the geometric mean.
-    /// </summary>
-    /// <param name="measured">As they were measured: who gives one α asks for the paper's formula.</param>
-    private static (float[] Low, float[] High) Extremes(ChannelSample sample, bool measured)
+    /// <summary>What the noise model needs of a sample.</summary>
+    private sealed class Observed
     {
-        var (low, high) = (Array.ConvertAll(sample.Min, x => Math.Min(x, 0)), Array.ConvertAll(sample.Max, x => Math.Max(x, 0)));
-        var amax = low.Zip(high, (l, h) => Math.Max(-l, h)).ToArray();
-        var noise = measured ? 0 : ExtremeNoise.Share(amax, sample.Seen);
-        var mean = Math.Exp(amax.Where(a => a > 0).Select(a => Math.Log(a)).DefaultIfEmpty(0).Average());
-        for (var c = 0; c < amax.Length; c++)
+        /// <param name="measured">Extremes as they were measured: who gives one α asks for the paper's formula.</param>
+        public Observed(ChannelSample sample, bool measured)
         {
-            var factor = amax[c] > 0 ? (float)Math.Pow(mean / amax[c], noise) : 1;
-            (low[c], high[c]) = (low[c] * factor, high[c] * factor);
+            (Low, High) = (Array.ConvertAll(sample.Min, x => Math.Min(x, 0)), Array.ConvertAll(sample.Max, x => Math.Max(x, 0)));
+            for (var i = 0; i < sample.Positions.Length; i++)
+                (MeanSquare ??= new double[sample.Channels])[i % sample.Channels] += (double)sample.Positions[i] * sample.Positions[i] / sample.Count;
+            MeanSquare ??= new double[sample.Channels];
+            var amax = Amax();
+            var noise = measured ? 0 : ExtremeNoise.Share(amax, sample.Seen);
+            var mean = Math.Exp(amax.Where(a => a > 0).Select(a => Math.Log(a)).DefaultIfEmpty(0).Average());
+            for (var c = 0; c < amax.Length; c++)
+            {
+                var factor = amax[c] > 0 ? (float)Math.Pow(mean / amax[c], noise) : 1;
+                (Low[c], High[c]) = (Low[c] * factor, High[c] * factor);
+            }
         }
-        return (low, high);
-    }
 
-    /// <summary>E[x²] of each channel.</summary>
-    private static double[] MeanSquares(ChannelSample sample)
-    {
-        var squares = new double[sample.Channels];
-        for (var i = 0; i < sample.Positions.Length; i++)
-            squares[i % sample.Channels] += (double)sample.Positions[i] * sample.Positions[i] / sample.Count;
-        return squares;
+        /// <summary>
+        /// Per channel, 0 included. Exact ones: a sample knows too little of what is rare. What is chance in their differences is taken
+        /// out: each goes towards the geometric mean.
+        /// </summary>
+        public float[] Low { get; }
+
+        public float[] High { get; }
+
+        /// <summary>E[x²] of each channel.</summary>
+        public double[] MeanSquare { get; }
+
+        public float[] Amax() => [.. Low.Zip(High, (l, h) => Math.Max(-l, h))];
     }
 }
