@@ -9,10 +9,10 @@ internal static class BetaSchedule
     private const string Linear = "linear", ScaledLinear = "scaled_linear", SquaredCos = "squaredcos_cap_v2";
 
     /// <summary>Reads trained_betas, beta_schedule, beta_start, beta_end and rescale_betas_zero_snr; returns ᾱ for each training timestep.</summary>
-    public static float[] AlphasCumprod(SamplerConfig config, int trainTimesteps, double betaStart = 0.0001, double betaEnd = 0.02, string schedule = Linear)
+    public static float[] AlphasCumprod(SamplerConfig config, int trainTimesteps, double betaStart = 0.0001, double betaEnd = 0.02, string schedule = Linear, bool knowsZeroSnr = true)
     {
         var betas = Betas(config, trainTimesteps, betaStart, betaEnd, schedule);
-        return CumulativeProduct(config.Bool("rescale_betas_zero_snr", false) ? ZeroTerminalSnr(betas) : betas);
+        return CumulativeProduct(knowsZeroSnr && config.Bool("rescale_betas_zero_snr", false) ? ZeroTerminalSnr(betas) : betas);
     }
 
     private static float[] Betas(SamplerConfig config, int count, double betaStart, double betaEnd, string fallback)

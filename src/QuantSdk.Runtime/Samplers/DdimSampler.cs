@@ -29,8 +29,7 @@ internal sealed class DdimSampler : Sampler
     {
         var timesteps = TimestepSpacing.Whole(_spacing, TrainTimesteps, steps, _stepsOffset);
         CheckTimesteps(timesteps, steps);
-        if (timesteps.Any(timestep => _table.Alpha(timestep) == 0) && _prediction == Prediction.Epsilon)
-            throw Impossible("prediction_type is epsilon and the first timestep holds no signal (rescale_betas_zero_snr), so that the image cannot be told from the noise. Such models predict v or the sample.");
+        CheckSignal(_table, timesteps, _prediction);
         return new(
             [.. Enumerable.Range(options.StartStep, steps - options.StartStep).Select(step => new Evaluation(
                 // The previous timestep is ⌊N/n⌋ back under every spacing: diffusers does it so, and the models are tuned with it.

@@ -31,8 +31,7 @@ internal sealed class DdpmSampler : Sampler
     {
         var timesteps = TimestepSpacing.Whole(_spacing, TrainTimesteps, steps, _stepsOffset);
         CheckTimesteps(timesteps, steps);
-        if (timesteps.Any(timestep => _table.Alpha(timestep) == 0) && _prediction == Prediction.Epsilon)
-            throw Impossible("prediction_type is epsilon and the first timestep holds no signal (rescale_betas_zero_snr). Such models predict v or the sample.");
+        CheckSignal(_table, timesteps, _prediction);
         return new(
             [.. Enumerable.Range(options.StartStep, steps - options.StartStep).Select(step => new Evaluation(
                 timesteps[step], step, Step(timesteps[step], step + 1 < steps ? timesteps[step + 1] : -1)))],

@@ -9,7 +9,7 @@ internal sealed class DeisSampler : MultistepSampler
     private const Register Scratch = Register.Kept + History;
 
     public DeisSampler(SamplerConfig config)
-        : base(config)
+        : base(config, withZeroSnr: false)
     {
         _ = config.Choice("algorithm_type", "deis", "deis", "dpmsolver", "dpmsolver++");
         _ = config.Choice("solver_type", "logrho", "logrho", "midpoint", "heun", "bh1", "bh2");

@@ -58,7 +58,7 @@ internal sealed class DpmSolverSampler : MultistepSampler
     {
         var few = LowerOrderFinal && steps < FewSteps;
         var most = step == steps - 1 && (_eulerAtFinal || few || _endsAtZero) ? 1 : step == steps - 2 && few ? 2 : Order;
-        return Math.Min(most, done + 1);
+        return Math.Min(Math.Min(most, Order), done + 1);
     }
 
     /// <summary>One step from λ_s to λ_t, h = λ_t − λ_s, with divided differences D of what was predicted before. diffusers takes x and z in float32 here.</summary>

@@ -1,7 +1,7 @@
 namespace QuantSdk.Runtime;
 
 /// <summary>diffusers' <c>EulerAncestralDiscreteScheduler</c>: an Euler step below the next noise level, and noise back up to it.</summary>
-internal sealed class EulerAncestralSampler(SamplerConfig config) : SigmaSampler(config, withLevels: false, withEnds: false, withClean: false)
+internal sealed class EulerAncestralSampler(SamplerConfig config) : SigmaSampler(config, withLevels: false, withEnds: false, withClean: false, withZeroSnr: true)
 {
     public const string ClassName = "EulerAncestralDiscreteScheduler";
 

@@ -1,7 +1,7 @@
 namespace QuantSdk.Runtime;
 
 /// <summary>diffusers' <c>EulerDiscreteScheduler</c> (Karras et al. 2022, algorithm 2 without churn): x ← x + (σ'−σ)·(x−x0)/σ.</summary>
-internal sealed class EulerSampler(SamplerConfig config) : SigmaSampler(config, withLevels: true, withEnds: true, withClean: false)
+internal sealed class EulerSampler(SamplerConfig config) : SigmaSampler(config, withLevels: true, withEnds: true, withClean: false, withZeroSnr: true)
 {
     public const string ClassName = "EulerDiscreteScheduler";
 

@@ -10,7 +10,7 @@ internal sealed class HeunSampler : SigmaSampler
     private readonly SampleBounds _bounds;
 
     public HeunSampler(SamplerConfig config)
-        : base(config, withLevels: true, withEnds: false, withClean: true, 0.00085, 0.012) => _bounds = SampleBounds.ReadClip(config);
+        : base(config, withLevels: true, withEnds: false, withClean: true, withZeroSnr: false, 0.00085, 0.012) => _bounds = SampleBounds.ReadClip(config);
 
     private protected override SamplerSchedule CreateSchedule(int steps, ScheduleOptions options)
     {

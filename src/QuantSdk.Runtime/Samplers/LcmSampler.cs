@@ -29,6 +29,7 @@ internal sealed class LcmSampler : Sampler
         if (steps > _originalSteps)
             throw Impossible($"{steps} steps were asked for; original_inference_steps allows {_originalSteps}.");
         var timesteps = DistilledTimesteps.Of(TrainTimesteps, _originalSteps, steps);
+        CheckSignal(_table, timesteps, _prediction);
         return new(
             [.. Enumerable.Range(options.StartStep, steps - options.StartStep).Select(step => new Evaluation(
                 timesteps[step], step, Step(timesteps[step], step + 1 < steps ? timesteps[step + 1] : null)))],

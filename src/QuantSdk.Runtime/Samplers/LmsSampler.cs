@@ -1,7 +1,7 @@
 namespace QuantSdk.Runtime;
 
 /// <summary>diffusers' <c>LMSDiscreteScheduler</c>: a linear multistep method of order 4 in d = (x−x0)/σ over uneven noise levels.</summary>
-internal sealed class LmsSampler(SamplerConfig config) : SigmaSampler(config, withLevels: true, withEnds: false, withClean: true)
+internal sealed class LmsSampler(SamplerConfig config) : SigmaSampler(config, withLevels: true, withEnds: false, withClean: true, withZeroSnr: false)
 {
     public const string ClassName = "LMSDiscreteScheduler";
 

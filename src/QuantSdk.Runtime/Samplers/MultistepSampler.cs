@@ -13,10 +13,10 @@ internal abstract class MultistepSampler : Sampler
     private readonly double _flowShift;
     private readonly bool _dynamicShift;
 
-    protected MultistepSampler(SamplerConfig config, bool withLu = false, bool withEnds = false)
+    protected MultistepSampler(SamplerConfig config, bool withLu = false, bool withEnds = false, bool withZeroSnr = true)
         : base(config)
     {
-        _table = new(config, TrainTimesteps);
+        _table = new(config, TrainTimesteps, knowsZeroSnr: withZeroSnr);
         _levels = SigmaSpacing.Read(config, withLu, withEnds);
         _spacing = TimestepSpacing.Read(config, TimestepSpacing.LinSpace);
         _stepsOffset = config.Int("steps_offset", 0, least: 0);
@@ -87,7 +87,7 @@ internal abstract class MultistepSampler : Sampler
                 if (Flow)
                     levels = Array.ConvertAll(levels, sigma => sigma / (sigma + 1));
                 timesteps = Array.ConvertAll(levels, sigma => (int)(Flow ? sigma * TrainTimesteps
-                    : RoundsTimesteps && _levels.Kind != SigmaSpacing.Rule.Exponential ? Math.Round(_table.Timestep(sigma)) : _table.Timestep(sigma)));
+                    : RoundsTimesteps && _levels.Kind is (SigmaSpacing.Rule.Karras or SigmaSpacing.Rule.Lu) ? Math.Round(_table.Timestep(sigma)) : _table.Timestep(sigma)));
                 break;
         }
         return ([.. levels.Select(sigma => (float)sigma), FinalSigma(_table, (float)levels[^1])], timesteps);

@@ -20,7 +20,7 @@ internal sealed class PndmSampler : Sampler
     public PndmSampler(SamplerConfig config)
         : base(config)
     {
-        _table = new(config, TrainTimesteps, alphaToOne: false);
+        _table = new(config, TrainTimesteps, alphaToOne: false, knowsZeroSnr: false);
         _spacing = TimestepSpacing.Read(config, TimestepSpacing.Leading);
         _stepsOffset = config.Int("steps_offset", 0, least: 0);
         _skipRungeKutta = config.Bool("skip_prk_steps", false);
@@ -39,8 +39,6 @@ internal sealed class PndmSampler : Sampler
         {
             if (steps - start <= RungeKuttaSteps)
                 throw Impossible($"{steps - start} steps remain; with skip_prk_steps false the first {RungeKuttaSteps} are Runge-Kutta steps and more must follow.");
-            if (_table.Alpha(timesteps[start]) == 0)
-                throw Impossible("the first timestep holds no signal (rescale_betas_zero_snr).");
             for (var i = 0; i < RungeKuttaSteps; i++)
                 AddRungeKutta(evaluations, timesteps, steps, start + i, slot: i);
         }

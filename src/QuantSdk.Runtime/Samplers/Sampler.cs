@@ -106,6 +106,13 @@ public abstract class Sampler
             throw Impossible($"with {steps} steps and this steps_offset the first timestep is {timesteps[0]}, beyond the last one of the training schedule, {TrainTimesteps - 1}. Use fewer steps.");
     }
 
+    /// <summary>Refuses ε-prediction from nothing but noise.</summary>
+    private protected void CheckSignal(NoiseTable table, IEnumerable<int> timesteps, Prediction prediction)
+    {
+        if (prediction == Prediction.Epsilon && !table.HasSignal(timesteps))
+            throw Impossible("prediction_type is epsilon and the first timestep holds no signal (rescale_betas_zero_snr), so that the image cannot be told from the noise. Such models predict v or the sample.");
+    }
+
     private protected QuantSdkException Impossible(string message) => new("QSDK7033", $"{Name}: {message}");
 
     private static Sampler Create(SamplerConfig config) => Known.TryGetValue(config.ClassName, out var create)

@@ -13,10 +13,11 @@ internal abstract class SigmaSampler : Sampler
     /// <param name="withLevels">Whether the class knows use_karras_sigmas and its like.</param>
     /// <param name="withEnds">Whether the class knows sigma_min, sigma_max and final_sigmas_type.</param>
     /// <param name="withClean">Whether the class takes a model that predicts the clean sample.</param>
-    protected SigmaSampler(SamplerConfig config, bool withLevels, bool withEnds, bool withClean, double betaStart = 0.0001, double betaEnd = 0.02)
+    /// <param name="withZeroSnr">Whether the class knows rescale_betas_zero_snr.</param>
+    protected SigmaSampler(SamplerConfig config, bool withLevels, bool withEnds, bool withClean, bool withZeroSnr, double betaStart = 0.0001, double betaEnd = 0.02)
         : base(config)
     {
-        Table = new(config, TrainTimesteps, betaStart, betaEnd);
+        Table = new(config, TrainTimesteps, betaStart, betaEnd, withZeroSnr);
         Prediction = Prediction.Read(config);
         if (Prediction == Prediction.Clean && !withClean)
             throw config.Unsupported("prediction_type", "Use epsilon or v_prediction.");

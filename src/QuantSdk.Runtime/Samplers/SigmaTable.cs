@@ -7,9 +7,9 @@ internal sealed class SigmaTable
 
     /// <param name="betaStart">The class's default.</param>
     /// <param name="betaEnd">The class's default.</param>
-    public SigmaTable(SamplerConfig config, int trainTimesteps, double betaStart = 0.0001, double betaEnd = 0.02)
+    public SigmaTable(SamplerConfig config, int trainTimesteps, double betaStart = 0.0001, double betaEnd = 0.02, bool knowsZeroSnr = true)
     {
-        var alphas = BetaSchedule.AlphasCumprod(config, trainTimesteps, betaStart, betaEnd);
+        var alphas = BetaSchedule.AlphasCumprod(config, trainTimesteps, betaStart, betaEnd, knowsZeroSnr: knowsZeroSnr);
         if (alphas[^1] == 0)
             alphas[^1] = 1f / (1 << 24); // keeps the first σ finite, as diffusers does
         _sigmas = Array.ConvertAll(alphas, alpha => MathF.Sqrt((1 - alpha) / alpha));

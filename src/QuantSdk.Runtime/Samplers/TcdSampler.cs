@@ -26,6 +26,7 @@ internal sealed class TcdSampler : Sampler
         if (steps > _originalSteps)
             throw Impossible($"{steps} steps were asked for; original_inference_steps allows {_originalSteps}.");
         var timesteps = DistilledTimesteps.Of(TrainTimesteps, _originalSteps, steps);
+        CheckSignal(_table, timesteps, _prediction);
         var eta = options.Eta ?? DefaultEta;
         return new(
             [.. Enumerable.Range(options.StartStep, steps - options.StartStep).Select(step => new Evaluation(

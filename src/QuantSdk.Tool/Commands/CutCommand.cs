@@ -94,13 +94,19 @@ internal sealed class CutCommand : StageCommand<CutResult>
     {
         if (result.Candidates is { } candidates)
         {
-            Terminal.Table(console, ["", "cut", "cost", "drift", "error", "speed-up", "tensors"],
-                candidates.Select(c => (string[])[c.Chosen ? ">" : c.Pareto ? "*" : "", c.Cut, Percent(c.Cost), c.Drift is { } d ? Percent(d) : "", c.Error is { } e ? Percent(e) : "", c.Speedup.ToString("0.00", CultureInfo.InvariantCulture), c.Tensors.Count.ToString(CultureInfo.InvariantCulture)]));
+            Print(candidates, console);
             return;
         }
         Terminal.Facts(console,
             ("cut", result.Cut!.Cut), ("live part", $"{Percent(result.Cut.MacShare)} of the multiply-adds"), ("cached", string.Join(", ", result.Tensors.Select(Terminal.Tensor))), ("written", result.Output ?? "nothing; --output FOLDER writes both graphs"));
     }
+
+    /// <summary>The table of cuts.</summary>
+    internal static void Print(IReadOnlyList<CutCandidate> candidates, IAnsiConsole console) =>
+        Terminal.Table(console, ["", "cut", "cost", "drift", "error", "speed-up", "tensors"],
+            candidates.Select(c => (string[])[
+                c.Chosen ? ">" : c.Pareto ? "*" : "", c.Cut, Percent(c.Cost), c.Drift is { } drift ? Percent(drift) : "", c.Error is { } error ? Percent(error) : "",
+                c.Speedup.ToString("0.00", CultureInfo.InvariantCulture), c.Tensors.Count.ToString(CultureInfo.InvariantCulture)]));
 
     private static string Percent(double share) => (share * 100).ToString("0.0", CultureInfo.InvariantCulture) + " %";
 }

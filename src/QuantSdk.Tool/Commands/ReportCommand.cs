@@ -40,6 +40,14 @@ internal sealed class ReportCommand : StageCommand<BuildReport>
             ("times", string.Join(", ", report.Seconds.Select(s => $"{s.Key} {Number(s.Value, "f1")} s"))));
         if (report.Quality.Count > 0)
             Terminal.Table(console, ["output", "SQNR (dB)", "cosine"], report.Quality.Select(q => (string[])[q.Output, Number(q.SqnrDb, "f2"), Number(q.Cosine, "f6")]));
+        if (report.Cache is { } cut)
+        {
+            Terminal.Facts(console,
+                ("cached", $"{cut.Cut}: {string.Join(", ", cut.Tensors)}"),
+                ("live part", $"{Number(100 * cut.MacShare, "f1")} % of the multiply-adds; on the cached tensors of the same step {Number(cut.Difference, "g2")} from the full engine"));
+            if (cut.Candidates is { } candidates)
+                CutCommand.Print(candidates, console);
+        }
         if (report.Costs is { Count: > 0 } costs)
         {
             double Sum(Func<LayerCost, double> of) => costs.Sum(of);

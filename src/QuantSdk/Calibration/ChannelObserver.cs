@@ -11,6 +11,7 @@ internal sealed class ChannelObserver(ChannelLayout layout, int capacity)
     /// <summary>Positions of one row that may enter the sample.</summary>
     private const int CandidatesPerRow = 128;
 
+    private long _seen;
     private readonly float[] _min = Filled(layout.Channels, float.PositiveInfinity);
     private readonly float[] _max = Filled(layout.Channels, float.NegativeInfinity);
     private readonly PriorityQueue<float[], (ulong, int)> _kept = new(Comparer<(ulong, int)>.Create((a, b) => b.CompareTo(a)));
@@ -23,6 +24,7 @@ internal sealed class ChannelObserver(ChannelLayout layout, int capacity)
             return;
         var length = values.Length / rows;
         var positions = length / channels;
+        _seen += (long)positions * rows;
         for (var row = 0; row < rows; row++)
         {
             var row1 = values.Slice(row * length, length);
@@ -40,7 +42,7 @@ internal sealed class ChannelObserver(ChannelLayout layout, int capacity)
             ordered[i].CopyTo(positions, i * layout.Channels);
         // What was kept one by one goes before the next tensor is put together.
         _kept.Clear();
-        return new ChannelSample(layout.Channels, _min, _max, positions);
+        return new ChannelSample(layout.Channels, _min, _max, positions, _seen);
     }
 
     private void AddExtremes(ReadOnlySpan<float> row, int positions)

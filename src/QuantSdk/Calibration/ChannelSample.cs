@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 
 namespace QuantSdk.Calibration;
 
@@ -7,7 +8,8 @@ namespace QuantSdk.Calibration;
 /// <param name="Min">Per channel.</param>
 /// <param name="Max">Per channel.</param>
 /// <param name="Positions">[positions, channels], row-major.</param>
-internal sealed record ChannelSample(int Channels, float[] Min, float[] Max, float[] Positions)
+/// <param name="Seen">Positions that the sample was drawn from.</param>
+internal sealed record ChannelSample(int Channels, float[] Min, float[] Max, float[] Positions, long Seen)
 {
     public int Count => Channels == 0 ? 0 : Positions.Length / Channels;
 
@@ -27,10 +29,10 @@ internal sealed record ChannelSample(int Channels, float[] Min, float[] Max, flo
 
     /// <summary>How (x − centre)/factor is distributed over all channels.</summary>
     /// <param name="weights">How often each channel counts, ≥ 1.</param>
-    /// <param name="exact">Adds the exact extremes to the sample.</param>
-    public Bf16Histogram Distribution(float[] factors, float[]? centres, int[] weights, bool exact)
+    public Bf16Histogram Distribution(float[] factors, float[]? centres, int[] weights)
     {
         var histogram = new Bf16Histogram();
+        var share = (int)Math.Clamp(Math.Round((double)Seen / Math.Max(1, Count)), 1, 1 << 20);
         var values = new float[Positions.Length];
         // Channels that count alike go in together.
         foreach (var group in Enumerable.Range(0, Channels).GroupBy(c => weights[c]))
@@ -41,12 +43,46 @@ internal sealed record ChannelSample(int Channels, float[] Min, float[] Max, flo
                 for (var i = c; i < Positions.Length; i += Channels)
                     values[length++] = (Positions[i] - (centres?[c] ?? 0)) / factors[c];
             }
-            histogram.Add(values.AsSpan(0, length), group.Key);
+            histogram.Add(values.AsSpan(0, length), group.Key * share);
         }
-        if (!exact)
-            return histogram;
+        var (low, high) = SampleExtremes();
         for (var c = 0; c < Channels; c++)
-            histogram.Add([(Min[c] - (centres?[c] ?? 0)) / factors[c], (Max[c] - (centres?[c] ?? 0)) / factors[c]]);
+        {
+            foreach (var (value, count) in Tail(high[c], Max[c]).Concat(Tail(low[c], Min[c])))
+                histogram.Add([(value - (centres?[c] ?? 0)) / factors[c]], weights[c] * count);
+        }
         return histogram;
+    }
+
+    /// <summary>Per channel: the extremes of the sample.</summary>
+    public (float[] Low, float[] High) SampleExtremes()
+    {
+        var (low, high) = ((float[])Min.Clone(), (float[])Max.Clone());
+        for (var p = 0; p < Count; p++)
+        {
+            var position = Position(p);
+            if (p == 0)
+            {
+                position.CopyTo(low);
+                position.CopyTo(high);
+                continue;
+            }
+            TensorPrimitives.MinNumber(low, position, low);
+            TensorPrimitives.MaxNumber(high, position, high);
+        }
+        return (low, high);
+    }
+
+    /// <summary>
+    /// What a sample of one in r misses beyond its own extreme: about r values. The outermost is known; the others are laid between the two
+    /// as an exponential tail would, a step further in for every doubling of the rank.
+    /// </summary>
+    private IEnumerable<(float Value, int Count)> Tail(float sampled, float exact)
+    {
+        var doublings = Math.Min(20, (int)Math.Floor(Math.Log2(Math.Max(1, (double)Seen / Math.Max(1, Count)))));
+        if (sampled.Equals(exact))
+            yield break;
+        for (var j = 0; j < Math.Max(1, doublings); j++)
+            yield return (exact - (exact - sampled) * j / Math.Max(1, doublings), 1 << j);
     }
 }

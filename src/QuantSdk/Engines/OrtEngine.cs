@@ -63,9 +63,10 @@ internal static class OrtEngine
     }
 
     /// <summary>
-    /// Two things that ONNX Runtime 1.29 writes and cannot read again. Packed weights of no bytes (depthwise int8 convolutions have such among
-    /// theirs): it takes a length of 0 for the whole file; without their entry it packs these few weights while it loads. And initializers
-    /// inside the bodies of control flow, twice: first as they were, then as they are now.
+    /// Three things that ONNX Runtime 1.29 writes and cannot read again. Packed weights of no bytes (depthwise int8 convolutions have such among
+    /// theirs): it takes a length of 0 for the whole file; without their entry it packs these few weights while it loads. Packed
+    /// weights on addresses that their kernels cannot load from. And initializers inside the bodies of control flow, twice: first as they
+    /// were, then as they are now.
     /// </summary>
     private static void Repair(string optimised)
     {
@@ -77,6 +78,7 @@ internal static class OrtEngine
             foreach (var entry in tensor.ExternalData.Where(e => e.Key.StartsWith("prepacked", StringComparison.Ordinal) && e.Value.Split('|')[1..].Any(b => b.Split(';') is [_, "0", ..])).ToArray())
                 repaired |= tensor.ExternalData.Remove(entry);
         }
+        repaired |= PackedAlignment.Restore([.. OnnxFile.AllTensors(model.Graph)], Path.ChangeExtension(optimised, ".data"));
         foreach (var body in Bodies(model.Graph))
         {
             // Those that still point to the file of the portable model are what they were.

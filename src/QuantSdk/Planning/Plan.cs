@@ -14,14 +14,15 @@ internal sealed record TensorPlan(string Tensor, string Format, float Low, float
 /// A tensor quantised as y = (x − centre)/factor, channel by channel, the factors multiplied into the weights that read it and the
 /// centres into their biases.
 /// </summary>
-/// <param name="Factors">Per channel, &gt; 0.</param>
+/// <param name="Factors">Per channel, &gt; 0; with <paramref name="Low"/> to <paramref name="High"/> they put atoms on the asymmetric grid.</param>
 /// <param name="Low">Lower end of the range of x/factor.</param>
 /// <param name="High">Upper end of it.</param>
 /// <param name="Centres">Per channel; null where a reader pads with zeros, so that nothing may be subtracted.</param>
 /// <param name="CentredLow">Lower end of the range of (x − centre)/factor.</param>
 /// <param name="CentredHigh">Upper end of it.</param>
 /// <param name="Amax">Half the width of its symmetric range.</param>
-internal sealed record SmoothedPlan(float[] Factors, float Low, float High, float[]? Centres, float CentredLow, float CentredHigh, float Amax);
+/// <param name="SymmetricFactors">Factors that put atoms on the symmetric grid, where there are no centres to do it.</param>
+internal sealed record SmoothedPlan(float[] Factors, float Low, float High, float[]? Centres, float CentredLow, float CentredHigh, float Amax, float[] SymmetricFactors);
 
 /// <summary>The output of a convolution, whose channels may each have a range.</summary>
 /// <param name="Lows">Per channel; null where one range must do.</param>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using QuantSdk.Calibration;
+using QuantSdk.Numerics;
 using QuantSdk.Onnx;
 using QuantSdk.Recipes;
 
@@ -22,17 +23,17 @@ internal static class Planner
             layer.IsConvolution ? Output(layer, calibration[layer.Output], samples?.GetValueOrDefault(layer.Output)) : null,
             Macs(layer, weights[layer.Weight], calibration),
             layer.Groups)).ToArray();
-        return new Plan(2, placement.Samples, layers, placement.Kept) { Attention = [.. placement.Attention.Select(a => Attention(a, calibration))], Rewrites = model.Rewrites };
+        return new Plan(2, placement.Samples, layers, placement.Kept) { Attention = [.. placement.Attention.Select(a => Attention(a, calibration, recipe))], Rewrites = model.Rewrites };
     }
 
-    private static AttentionPlan Attention(AttentionProduct product, CalibrationTable calibration)
+    private static AttentionPlan Attention(AttentionProduct product, CalibrationTable calibration, Recipe recipe)
     {
         return new AttentionPlan(product.Scores.Label(), product.Output.Label(), product.Module, Tensor(product.Q), Tensor(product.K), new TensorPlan(product.Probabilities, "fp8", 0, 1, 1), Tensor(product.V));
 
         TensorPlan Tensor(string name)
         {
             var c = calibration[name];
-            return new TensorPlan(name, "fp8", c.Low, c.High, c.Amax);
+            return new TensorPlan(name, "fp8", c.Low, c.High, Amax(c, "fp8", recipe));
         }
     }
 
@@ -56,7 +57,8 @@ internal static class Planner
 
     private static TensorPlan Tensor(TensorCalibration c, Layer[] readers, Dictionary<string, TensorProto> weights, Recipe recipe, ChannelSample? sample)
     {
-        var plan = new TensorPlan(c.Name, Formats(readers[0], weights[readers[0].Weight], recipe).Activations, c.Low, c.High, c.Amax);
+        var format = Formats(readers[0], weights[readers[0].Weight], recipe).Activations;
+        var plan = new TensorPlan(c.Name, format, c.Low, c.High, Amax(c, format, recipe));
         // A tensor that both convolutions and linear layers read has its channels in two places.
         if (sample is null || sample.Count == 0 || readers.Any(r => r.IsConvolution != readers[0].IsConvolution))
             return plan;
@@ -65,6 +67,10 @@ internal static class Planner
         var off = recipe.SmoothQuant == "off" || plan.Format != "int8" || recipe.Calibrator is "ema" or "timestep";
         return off ? plan : plan with { Smoothed = Smoothed(sample, readers, weights, recipe) };
     }
+
+    /// <summary>Steps that grow with the value gain nothing from a narrower range: the least squared error of such a format clips nothing.</summary>
+    private static float Amax(TensorCalibration c, string format, Recipe recipe) =>
+        recipe.Calibrator == "mse" && (format is "fp8" or "fp8-e5m2") ? Math.Max(-c.Min, c.Max) : c.Amax;
 
     private static SmoothedPlan? Smoothed(ChannelSample sample, Layer[] readers, Dictionary<string, TensorProto> weights, Recipe recipe)
     {
@@ -77,11 +83,22 @@ internal static class Planner
             return null;
         factors ??= Enumerable.Repeat(1f, sample.Channels).ToArray();
         var estimator = RangeEstimator.Create(recipe);
-        var exact = recipe.Calibrator == "max";
         var importance = Importance(inputs, factors);
-        var smooth = estimator.Estimate(sample.Distribution(factors, null, importance, exact), []);
-        var centred = estimator.Estimate(sample.Distribution(factors, centres, importance, exact), []);
-        return new SmoothedPlan(factors, smooth.Range.Low, smooth.Range.High, centres, centred.Range.Low, centred.Range.High, centred.Amax);
+        var smooth = estimator.Estimate(sample.Distribution(factors, null, importance), []);
+        var centred = estimator.Estimate(sample.Distribution(factors, centres, importance), []);
+        var symmetric = factors;
+        // Codes that make up for rounding errors are searched for one vector of factors.
+        if (recipe.Weights is not ("int4" or "int2"))
+        {
+            var (atoms, step) = (Atom.Of(sample), centred.Amax / 127);
+            if (centres is not null)
+                centres = [.. centres.Select((centre, c) => atoms[c].Centre(centre, factors[c] * step))];
+            else
+                symmetric = Aligned(factors, atoms, step);
+            if (readers.All(r => r.IsConvolution))
+                factors = Aligned(factors, atoms, Int8Grid.Asymmetric(smooth.Range.Low, smooth.Range.High).Scale);
+        }
+        return new SmoothedPlan(factors, smooth.Range.Low, smooth.Range.High, centres, centred.Range.Low, centred.Range.High, centred.Amax, symmetric);
     }
 
     /// <summary>How much an error of each channel weighs at the outputs, f²·‖W_c‖², as counts from 1 to 64.</summary>
@@ -92,11 +109,25 @@ internal static class Planner
         return Array.ConvertAll(energy, e => most > 0 ? Math.Max(1, (int)Math.Round(e / most * 64)) : 1);
     }
 
-    private static OutputPlan Output(Layer layer, TensorCalibration c, ChannelSample? sample) =>
+    /// <summary>Factors that put what a channel mostly is on the grid of x/factor.</summary>
+    private static float[] Aligned(float[] factors, Atom[] atoms, float scale) =>
+        Array.Exists(atoms, a => a.Share > 0) ? [.. factors.Select((f, c) => (float)(f * atoms[c].Widening((double)f * scale)))] : factors;
+
+    private static OutputPlan Output(Layer layer, TensorCalibration c, ChannelSample? sample)
+    {
         // A Clip in between has one limit for all channels.
-        sample is null || layer.Rectifier == "Clip"
-            ? new OutputPlan(c.Name, c.Low, c.High, null, null)
-            : new OutputPlan(c.Name, c.Low, c.High, [.. sample.Min.Select(x => Math.Min(x, 0))], [.. sample.Max.Select(x => Math.Max(x, 0))]);
+        if (sample is null || layer.Rectifier == "Clip")
+            return new OutputPlan(c.Name, c.Low, c.High, null, null);
+        var atoms = Atom.Of(sample);
+        var (lows, highs) = (new float[sample.Channels], new float[sample.Channels]);
+        for (var channel = 0; channel < atoms.Length; channel++)
+        {
+            var (low, high) = (Math.Min(sample.Min[channel], 0), Math.Max(sample.Max[channel], 0));
+            var widening = (float)atoms[channel].Widening(Int8Grid.Asymmetric(low, high).Scale);
+            (lows[channel], highs[channel]) = (low * widening, high * widening);
+        }
+        return new OutputPlan(c.Name, c.Low, c.High, lows, highs);
+    }
 
     /// <summary>Every weight is used once for each output position (Conv), input position (ConvTranspose) or row (linear).</summary>
     internal static long Macs(Layer layer, TensorProto weight, CalibrationTable calibration)

@@ -23,7 +23,9 @@ internal static class Smoothing
     {
         if (sample.Count == 0 || sample.Channels < 2)
             return null;
-        var (low, high, meanSquare) = Extremes(sample);
+        // Exact extremes: a sample knows too little of what is rare.
+        var (low, high) = (Array.ConvertAll(sample.Min, x => Math.Min(x, 0)), Array.ConvertAll(sample.Max, x => Math.Max(x, 0)));
+        var meanSquare = MeanSquares(sample);
         var a = new float[sample.Channels];
         for (var c = 0; c < a.Length; c++)
             a[c] = Math.Max(-low[c], high[c]);
@@ -105,22 +107,12 @@ internal static class Smoothing
         return f;
     }
 
-    /// <summary>Per channel: extremes of the sample (rare outliers beyond them will be clipped anyway), 0 included, and E[x²].</summary>
-    private static (float[] Low, float[] High, double[] MeanSquare) Extremes(ChannelSample sample)
+    /// <summary>E[x²] of each channel.</summary>
+    private static double[] MeanSquares(ChannelSample sample)
     {
-        var low = new float[sample.Channels];
-        var high = new float[sample.Channels];
-        var square = new double[sample.Channels];
-        for (var p = 0; p < sample.Count; p++)
-        {
-            var position = sample.Position(p);
-            for (var c = 0; c < position.Length; c++)
-            {
-                low[c] = Math.Min(low[c], position[c]);
-                high[c] = Math.Max(high[c], position[c]);
-                square[c] += (double)position[c] * position[c] / sample.Count;
-            }
-        }
-        return (low, high, square);
+        var squares = new double[sample.Channels];
+        for (var i = 0; i < sample.Positions.Length; i++)
+            squares[i % sample.Channels] += (double)sample.Positions[i] * sample.Positions[i] / sample.Count;
+        return squares;
     }
 }

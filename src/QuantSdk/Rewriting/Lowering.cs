@@ -27,15 +27,16 @@ internal static class Lowering
             var tensor = layer.Activation;
             var smoothed = tensor.Smoothed;
             var centres = symmetric ? smoothed?.Centres : null;
+            var factors = symmetric ? smoothed?.SymmetricFactors : smoothed?.Factors;
             node.Input[0] = tensor.Format switch
             {
                 not "int8" => writer.Activation(layer, target),
                 _ when smoothed is null => writer.Activation(tensor.Tensor, symmetric ? Int8Grid.Symmetric(tensor.Amax) : Int8Grid.Asymmetric(tensor.Low, tensor.High)),
-                _ => writer.Smoothed(tensor.Tensor, symmetric ? Int8Grid.Symmetric(smoothed.Amax) : Int8Grid.Asymmetric(smoothed.Low, smoothed.High), smoothed.Factors, centres, layer.Output is null),
+                _ => writer.Smoothed(tensor.Tensor, symmetric ? Int8Grid.Symmetric(smoothed.Amax) : Int8Grid.Asymmetric(smoothed.Low, smoothed.High), factors!, centres, layer.Output is null),
             };
             var weight = layer.Weight.Format is "int8" or "int4" or "int2"
-                ? writer.Weight(layer, smoothed?.Factors, centres, (float[]?)null)
-                : writer.Weight(layer, smoothed?.Factors, centres, target);
+                ? writer.Weight(layer, factors, centres, (float[]?)null)
+                : writer.Weight(layer, factors, centres, target);
             node.Input[1] = weight.Name;
             Correct(writer, layer, node, weight, symmetric);
         }

@@ -38,6 +38,7 @@ internal sealed partial class QdqWriter
     /// <param name="centres">What was subtracted from input channels.</param>
     public EncodedLayer Weight(LayerPlan layer, float[]? factors, float[]? centres, string target)
     {
+        factors = _vectors.Same(factors);
         var key = (layer.Weight, (object?)factors, centres is not null);
         var tensor = _view.Initializer(layer.Weight.Tensor)!;
         if (layer.Weight.Format == "float" && factors is null && centres is null)

@@ -12,6 +12,7 @@ internal sealed partial class QdqWriter
     private static readonly string[] s_suffixes = ["_q", "_dq", "_scale", "_scales", "_zeros", "_centre", "_centred", "_smooth", "_smoothed", "_absorbed"];
 
     private readonly GraphView _view;
+    private readonly SameVectors _vectors = new();
     private readonly Dictionary<NodeProto, List<NodeProto>> _after = new(ReferenceEqualityComparer.Instance);
     private readonly List<NodeProto> _first = [];
     private readonly List<TensorProto> _initializers = [];
@@ -57,6 +58,7 @@ internal sealed partial class QdqWriter
     /// </summary>
     public string Smoothed(string tensor, Int8Grid grid, float[] factors, float[]? centres, bool last)
     {
+        factors = _vectors.Same(factors);
         if (_activations.TryGetValue((tensor, grid, factors), out var name))
             return name;
         var stem = Unique(tensor, "_q");
@@ -88,6 +90,7 @@ internal sealed partial class QdqWriter
     /// <summary>x/factor on one grid, by a QuantizeLinear with a scale for each channel of axis 1: smoothing at no cost.</summary>
     public string SmoothedByChannel(string tensor, Int8Grid grid, float[] factors)
     {
+        factors = _vectors.Same(factors);
         if (_activations.TryGetValue((tensor, grid, factors), out var name))
             return name;
         var stem = Unique(tensor, "_q");
@@ -114,6 +117,7 @@ internal sealed partial class QdqWriter
     /// <param name="factors">Not null: readers that were smoothed by these take the codes on <paramref name="grid"/> itself.</param>
     public void Output(string tensor, Int8Grid grid, float[] scales, byte[] zeroPoints, float[]? factors)
     {
+        factors = _vectors.Same(factors);
         var raw = Detach(tensor);
         var stem = Unique(tensor, "_q");
         _initializers.Add(Tensors.Scalar($"{stem}_scale", grid.Scale));
@@ -133,6 +137,7 @@ internal sealed partial class QdqWriter
     /// <param name="divisors">What output channels are divided by; null: nothing.</param>
     public EncodedLayer Weight(LayerPlan layer, float[]? factors, float[]? centres, float[]? divisors)
     {
+        (factors, divisors) = (_vectors.Same(factors), _vectors.Same(divisors));
         var key = (layer.Weight.Tensor, layer.Weight.Axis, (object?)factors, (object?)divisors, centres is not null, (object?)_rounded.Layers.GetValueOrDefault(layer.Node));
         var tensor = _view.Initializer(layer.Weight.Tensor)!;
         var shape = WeightShape.Of(layer.Op, layer.Weight.Axis, tensor.Dims, layer.Groups);

@@ -17,6 +17,40 @@ public sealed class DiffusersSceneTests
     public void Ddim_gives_the_sums_of_diffusers_own_tests(string more, double sum) =>
         Assert.AreEqual(sum, Loop(Sampler.FromJson($$"""{ {{TestConfig}} {{more}} }""").Schedule(10)).Sum(value => (double)Math.Abs(value)), 1e-2);
 
+    /// <summary>Sums that the other files of diffusers' tests/schedulers assert, to as many digits; the loops start from the scene times init_noise_sigma.</summary>
+    [TestMethod]
+    [DataRow("DDPMScheduler", """ "clip_sample": true """, 1000, 258.9606)]
+    [DataRow("DDPMScheduler", """ "clip_sample": true, "prediction_type": "v_prediction" """, 1000, 202.0296)]
+    [DataRow("PNDMScheduler", """ "skip_prk_steps": false """, 10, 198.1318)]
+    [DataRow("PNDMScheduler", """ "prediction_type": "v_prediction" """, 10, 67.3986)]
+    [DataRow("PNDMScheduler", """ "set_alpha_to_one": true, "beta_start": 0.01 """, 10, 230.0399)]
+    [DataRow("PNDMScheduler", """ "set_alpha_to_one": false, "beta_start": 0.01 """, 10, 186.9482)]
+    [DataRow("LCMScheduler", """ "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear" """, 1, 18.7097)]
+    [DataRow("LCMScheduler", """ "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear" """, 10, 197.7616)]
+    public void Sums_of_diffusers_own_tests(string scheduler, string more, int steps, double sum) => Assert.AreEqual(
+        sum, Loop(Sampler.FromJson($$"""{ "_class_name": "{{scheduler}}", "num_train_timesteps": 1000, {{more}} }""").Schedule(steps)).Sum(value => (double)Math.Abs(value)), 1e-2);
+
+    /// <summary>The same for samplers that scale the model's input: those tests go on with the scaled sample, which no pipeline does.</summary>
+    [TestMethod]
+    [DataRow("EulerDiscreteScheduler", """ "timestep_spacing": "linspace" """, 10.0807)]
+    [DataRow("EulerDiscreteScheduler", """ "use_karras_sigmas": true """, 124.52299499511719)]
+    [DataRow("EulerAncestralDiscreteScheduler", """ "timestep_spacing": "linspace" """, 152.3192)]
+    [DataRow("EulerAncestralDiscreteScheduler", """ "prediction_type": "v_prediction" """, 108.4439)]
+    [DataRow("LMSDiscreteScheduler", """ "timestep_spacing": "linspace" """, 1006.388)]
+    public void Sums_of_diffusers_own_tests_with_scaled_samples(string scheduler, string more, double sum) => Assert.AreEqual(
+        sum, Loop(Sampler.FromJson($$"""{ "_class_name": "{{scheduler}}", "num_train_timesteps": 1100, {{more}} }""").Schedule(10), keepsScaled: true).Sum(value => (double)Math.Abs(value)), 1e-2);
+
+    [TestMethod]
+    [DataRow("DPMSolverMultistepScheduler", """ "lower_order_final": false """, 0.3301)]
+    [DataRow("DPMSolverMultistepScheduler", """ "lower_order_final": false, "prediction_type": "v_prediction" """, 0.2251)]
+    [DataRow("DPMSolverMultistepScheduler", """ "lower_order_final": false, "prediction_type": "v_prediction", "use_karras_sigmas": true """, 0.2096)]
+    [DataRow("UniPCMultistepScheduler", """ "solver_type": "bh2" """, 0.2464)]
+    [DataRow("UniPCMultistepScheduler", """ "use_karras_sigmas": true """, 0.2925)]
+    [DataRow("UniPCMultistepScheduler", """ "prediction_type": "v_prediction" """, 0.1014)]
+    [DataRow("UniPCMultistepScheduler", """ "prediction_type": "v_prediction", "use_karras_sigmas": true """, 0.1966)]
+    public void Means_of_diffusers_own_tests(string scheduler, string more, double mean) => Assert.AreEqual(
+        mean, Loop(Sampler.FromJson($$"""{ "_class_name": "{{scheduler}}", "final_sigmas_type": "sigma_min", {{more}} }""").Schedule(10)).Average(value => (double)Math.Abs(value)), 1e-3);
+
     [TestMethod]
     public void Ddim_with_the_settings_of_stable_diffusion_gives_the_recorded_run()
     {
@@ -99,11 +133,11 @@ public sealed class DiffusersSceneTests
 
     private static double[] Doubles(JsonElement golden, string name) => [.. golden.GetProperty(name).EnumerateArray().Select(value => value.GetDouble())];
 
-    /// <param name="scaled">Whether the first sample is multiplied by the scheduler's init_noise_sigma, as in a pipeline.</param>
-    private static float[] Loop(SamplerSchedule schedule, bool scaled = true)
+    /// <param name="keepsScaled">Whether the step goes on from the model's input instead of the sample.</param>
+    private static float[] Loop(SamplerSchedule schedule, bool keepsScaled = false)
     {
         var sample = Scene();
-        for (var i = 0; scaled && i < sample.Length; i++)
+        for (var i = 0; i < sample.Length; i++)
             sample[i] *= schedule.InitNoiseSigma;
         var noise = TorchNoise.Batch(0);
         var (input, output, fresh) = (new float[sample.Length], new float[sample.Length], new float[sample.Length]);
@@ -111,6 +145,8 @@ public sealed class DiffusersSceneTests
         {
             var timestep = schedule.Timesteps[index];
             schedule.ScaleInput(index, sample, input);
+            if (keepsScaled)
+                input.CopyTo(sample, 0);
             for (var i = 0; i < sample.Length; i++)
                 output[i] = input[i] * timestep / (timestep + 1);
             if (schedule.NeedsNoise(index))

@@ -84,9 +84,20 @@ public sealed class FlowMatchEulerTests
         Assert.AreEqual(image[1], sample[1], 1e-5);
     }
 
+    /// <summary>x0 = x − σ·v is found again at each level, with fresh noise around it.</summary>
     [TestMethod]
-    [DataRow(""" "stochastic_sampling": true """)]
-    [DataRow(""" "use_beta_sigmas": true """)]
+    public void Stochastic_sampling_draws_the_noise_anew()
+    {
+        var schedule = Sampler.FromJson(Config(""" "stochastic_sampling": true """)).Schedule(2);
+        float[] sample = [1.5f];
+        schedule.Step(0, [0.7f], sample, 1, [-2f]);
+        var (sigma, next) = (schedule.Sigmas[0], schedule.Sigmas[1]);
+        Assert.AreEqual((1 - next) * (1.5f - sigma * 0.7f) + next * -2f, sample[0], 1e-6);
+        Assert.IsFalse(schedule.NeedsNoise(1));
+    }
+
+    [TestMethod]
+    [DataRow(""" "use_beta_sigmas": true, "use_karras_sigmas": true """)]
     [DataRow(""" "use_karras_sigmas": true, "use_exponential_sigmas": true """)]
     [DataRow(""" "shift": 0 """)]
     [DataRow(""" "shift_terminal": 1 """)]

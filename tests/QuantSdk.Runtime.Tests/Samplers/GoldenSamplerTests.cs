@@ -67,6 +67,29 @@ public sealed class GoldenSamplerTests
         }
     }
 
+    [TestMethod]
+    [DataRow("DDIMScheduler")] // bounded
+    [DataRow("EulerAncestralDiscreteScheduler")]
+    [DataRow("UniPCMultistepScheduler")]
+    public void Steps_allocate_nothing_once_they_have_their_buffers(string scheduler)
+    {
+        var schedule = Sampler.FromJson($$"""{ "_class_name": "{{scheduler}}", "thresholding": true }""").Schedule(6);
+        float[] sample = new float[64], output = new float[64], noise = new float[64];
+        Loop();
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        Loop();
+        Assert.AreEqual(before, GC.GetAllocatedBytesForCurrentThread());
+
+        void Loop()
+        {
+            for (var i = 0; i < 6; i++)
+            {
+                schedule.ScaleInput(i, sample, output);
+                schedule.Step(i, output, sample, 2, noise);
+            }
+        }
+    }
+
     public static IEnumerable<object[]> Names() => Cases.Select((item, index) => new object[]
     {
         index, $"{item.GetProperty("scheduler").GetString()}, {item.GetProperty("steps").GetInt32()} steps",

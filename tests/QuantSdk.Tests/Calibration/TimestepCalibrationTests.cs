@@ -107,6 +107,20 @@ public sealed class TimestepCalibrationTests
         Assert.AreEqual(new Batching(run, calibrated), batching);
     }
 
+    /// <summary>The noise of a stochastic sampler's steps comes from the rows' seeds, so that a build is repeatable.</summary>
+    [TestMethod]
+    public void Sampling_with_a_stochastic_sampler_is_repeatable()
+    {
+        using var folder = new TempFolder();
+        using var observed = ObservedModel.Open(OnnxFile.Load(Repository.Digits("unet.onnx")), ["sample", "noise_pred"], folder.Path, 2);
+        var sampler = Sampler.FromJson("""{ "_class_name": "LCMScheduler" }""");
+        var (first, second) = (Run(), Run());
+        CollectionAssert.AreEqual(first.Steps!.ToArray(), second.Steps!.ToArray());
+        Assert.HasCount(3, first.Steps!);
+
+        TensorCalibration Run() => Calibrate(observed, Sampling(sampler, rows: 2, steps: 3, guidance: 1), s_recipe)["sample"];
+    }
+
     [TestMethod]
     public void Sampling_keys_by_the_schedulers_timesteps()
     {

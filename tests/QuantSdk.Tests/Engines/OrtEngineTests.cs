@@ -35,6 +35,29 @@ public sealed class OrtEngineTests
         CollectionAssert.AreEqual(portable.Run(input)["y"].AsSpan<float>().ToArray(), engine.Run(input)["y"].AsSpan<float>().ToArray());
     }
 
+    /// <summary>Packed weights behind data of an odd length are written askew, and the kernel that maps them faults.</summary>
+    [TestMethod]
+    public void A_float_product_behind_odd_data_runs_on_its_packed_weights()
+    {
+        const int Wide = 264, Narrow = 120;
+        var model = TestModels.Create([TestModels.Input("x", DataType.Float, -1, 8, Narrow)], ["y"],
+            [Tensors.Vector("b", TestModels.Random(Wide, 1)), Tensors.Create("w", TestModels.Random(Narrow * Wide, 2), Narrow, Wide), Tensors.Create("v", TestModels.Random(Wide * Narrow, 3), Wide, Narrow), Tensors.Vector("c", TestModels.Random(Wide, 4))],
+            Nodes.Create("MatMul", "m", ["x", "w"], ["xw"]), Nodes.Create("Mul", "mul", ["xw", "b"], ["xwb"]), Nodes.Create("Sigmoid", "s", ["xwb"], ["t"]), Nodes.Create("Mul", "mul2", ["t", "c"], ["u"]), Nodes.Create("MatMul", "n", ["u", "v"], ["y"]));
+        using var folder = new TempFolder();
+        OnnxFile.Save(model, folder["model.onnx"], folder["model.data"]);
+
+        OrtEngine.Optimise(folder["model.onnx"], folder["optimised.onnx"], 2);
+
+        var packed = ModelProto.Parser.ParseFrom(File.ReadAllBytes(folder["optimised.onnx"])).Graph.Initializer.SelectMany(t => t.ExternalData).Where(e => e.Key.StartsWith("prepacked", StringComparison.Ordinal)).ToArray();
+        Assert.IsNotEmpty(packed);
+        foreach (var entry in packed)
+            Assert.AreEqual(0, long.Parse(entry.Value.Split('|')[1].Split(';')[0], System.Globalization.CultureInfo.InvariantCulture) % 64, entry.Value);
+        using var engine = ModelSession.Open(folder["optimised.onnx"], new SessionSettings { Threads = 2, Optimisation = GraphOptimizationLevel.ORT_DISABLE_ALL });
+        using var portable = ModelSession.Open(folder["model.onnx"], new SessionSettings { Threads = 2 });
+        var input = new Dictionary<string, ModelTensor> { ["x"] = ModelTensor.Create(TestModels.Random(16 * Narrow, 5), 2, 8, Narrow) };
+        CollectionAssert.AreEqual(portable.Run(input)["y"].AsSpan<float>().ToArray(), engine.Run(input)["y"].AsSpan<float>().ToArray());
+    }
+
     /// <summary>ONNX Runtime writes what belongs to a body twice and then refuses its own file.</summary>
     [TestMethod]
     public void Weights_inside_a_branch_load_again_and_compute_the_same()

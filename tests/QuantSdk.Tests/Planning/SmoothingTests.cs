@@ -40,7 +40,7 @@ public sealed class SmoothingTests
     }
 
     /// <summary>Two positions at both ends of each channel.</summary>
-    private static ChannelSample Sample(params float[] amax) => new(amax.Length, [.. amax.Select(x => -x)], amax, [.. amax.Select(x => -x), .. amax]);
+    private static ChannelSample Sample(params float[] amax) => new(amax.Length, [.. amax.Select(x => -x)], amax, [.. amax.Select(x => -x), .. amax], 2);
 
     /// <summary>One output.</summary>
     private static InputWeights Weights(params float[] w) => new(1, w.Length, 1, 1, w, [.. w.Select(x => (double)x * x)]);

@@ -64,6 +64,21 @@ public sealed class FormatLoweringTests
         Assert.IsGreaterThan(20, Sqnr("cpu", "nf4", "float"));
     }
 
+    /// <summary>A plan may be edited and used again: nothing of it is known by more than its values.</summary>
+    [TestMethod]
+    [DataRow("cpu", "int8", "int8")]
+    [DataRow("tensorrt", "int8", "int8")]
+    [DataRow("sim", "fp8", "fp8")]
+    public void A_plan_read_back_is_lowered_to_the_same_graph(string target, string weights, string activations)
+    {
+        var plan = Plan(weights, activations);
+        Assert.Contains(l => weights != "int8" || l.Activation.Smoothed is not null, plan.Layers);
+
+        var read = QuantSdkJson.Read<Plan>(QuantSdkJson.Write(plan))!;
+
+        Assert.AreEqual(Lowering.Lower(s_model, plan, target).ToString(), Lowering.Lower(s_model, read, target).ToString());
+    }
+
     private static Plan Plan(string weights, string activations) =>
         Planner.Make(s_model, s_placement, s_calibration, new Recipe { Name = "cnn", Weights = weights, Activations = activations }, s_channels);
 

@@ -187,7 +187,7 @@ public sealed class FormatWriterTests
             var (model, plan, w) = Product("MatMul", weights, "int8", folder, 21);
             var factors = Enumerable.Range(0, K).Select(k => 0.5f + k % 7).ToArray();
             var x = WeightFormatTests.Gaussian(Rows * K, 8).Select((v, i) => v * factors[i % K]).ToArray();
-            var activation = plan.Layers[0].Activation with { Smoothed = new SmoothedPlan(factors, -4, 4, null, -4, 4, 4) };
+            var activation = plan.Layers[0].Activation with { Smoothed = new SmoothedPlan(factors, -4, 4, null, -4, 4, 4, factors) };
             plan = plan with { Layers = [plan.Layers[0] with { Activation = activation }] };
             Assert.IsGreaterThan(weights switch { "float" => 34, "fp8" => 28, _ => 17 }, WeightFormatTests.Sqnr(Multiply(x, w, 1), Run(Lowering.Lower(model, plan, target), x)), weights);
         }
