@@ -1,12 +1,15 @@
-"""Exports a UNet of SDXL's shape with random weights: bench/sdxl/export.py FOLDER writes FOLDER/unet.onnx and its weights.
+"""Exports a UNet of SDXL's shape with random weights: bench/sdxl/export.py FOLDER writes FOLDER/unet.onnx and its weights, and to FOLDER/reference
+16 rows of inputs (NAME.npy) and what PyTorch predicts for them, two at a time (noise_pred.npy).
 
 The topology and the module names are those of diffusers' UNet2DConditionModel with SDXL's configuration (2.57 billion weights); nothing of
 diffusers is needed. float16 on the GPU; with --tiny a small float32 model of the same topology on the CPU, to try the rest with.
 """
 import inspect
 import math
+import os
 import sys
 
+import numpy
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -218,17 +221,22 @@ def main(folder, *flags):
     torch.set_default_dtype(dtype)
     with torch.device(device):
         unet = Unet(c).eval()
+        rows = 16
         inputs = {
-            "sample": torch.randn(2, 4, c.size, c.size), "timestep": torch.full((2,), 500.0, dtype=torch.float32), "encoder_hidden_states": torch.randn(2, 77, c.context),
-            "text_embeds": torch.randn(2, c.pooled), "time_ids": torch.full((2, 6), 8.0 * c.size, dtype=dtype),
+            "sample": torch.randn(rows, 4, c.size, c.size), "timestep": torch.full((rows,), 500.0, dtype=torch.float32), "encoder_hidden_states": torch.randn(rows, 77, c.context),
+            "text_embeds": torch.randn(rows, c.pooled), "time_ids": torch.full((rows, 6), 8.0 * c.size, dtype=dtype),
         }
     print(sum(p.numel() for p in unet.parameters()) / 1e6, "million weights", flush=True)
     # The TorchScript exporter, which writes module paths into node names.
     exporter = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     with torch.no_grad():
-        print("standard deviation of the prediction", unet(*inputs.values()).float().std().item(), flush=True)
+        prediction = torch.cat([unet(*(x[i:i + 2] for x in inputs.values())) for i in range(0, rows, 2)])
+        print("standard deviation of the prediction", prediction.float().std().item(), flush=True)
+        os.makedirs(f"{folder}/reference", exist_ok=True)
+        for name, value in [*inputs.items(), ("noise_pred", prediction)]:
+            numpy.save(f"{folder}/reference/{name}.npy", value.cpu().numpy())
         torch.onnx.export(
-            unet, tuple(inputs.values()), f"{folder}/unet.onnx", input_names=list(inputs), output_names=["noise_pred"], opset_version=17,
+            unet, tuple(x[:2] for x in inputs.values()), f"{folder}/unet.onnx", input_names=list(inputs), output_names=["noise_pred"], opset_version=17,
             dynamic_axes={name: {0: "batch"} for name in [*inputs, "noise_pred"]}, **exporter)
 
 
