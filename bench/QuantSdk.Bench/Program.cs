@@ -22,6 +22,7 @@ switch (args)
         foreach (var (name, what, _) in benchmarks)
             Console.WriteLine($"{name,-10} {what}");
         Console.WriteLine($"{"all",-10} every one of them");
+        Console.WriteLine($"{"sdxl",-10} FOLDER [images=8] [option=value…]: a large UNet that `quantsdk cut` has divided, on a GPU (bench/sdxl)");
         return 0;
     case ["child", var name, .. var rest]:
         return Children.Run(name, rest);
@@ -37,6 +38,8 @@ switch (args)
         return 2;
     case ["caching", .. var parts]:
         return RunAll([("caching", string.Join(' ', parts), report => CachingBench.Run(report, parts))]);
+    case ["sdxl", var folder, .. var settings] when settings.All(s => s.Contains('=', StringComparison.Ordinal)):
+        return RunAll([("sdxl", string.Join(' ', settings), report => SdxlBench.Run(report, folder, settings))]);
     case [var name] when benchmarks.FirstOrDefault(b => b.Name == name) is { Name: not null } found:
         return RunAll([found]);
     default:

@@ -4,25 +4,34 @@ namespace QuantSdk.Runtime;
 
 /// <summary>
 /// An output's memory. Where the shape is known beforehand it is ours; else it is what ONNX Runtime allocated in the first run,
-/// written again in every later one, or, where the shape changes from run to run, what it allocated in the last run.
+/// written again in every later one, or, where the shape changes from run to run, what it allocated in the last run. It may lie in a GPU's
+/// memory: then only another session reads it.
 /// </summary>
 internal sealed class BoundOutput : IDisposable
 {
     private NativeBuffer? _buffer;
     private bool _varies;
 
-    public BoundOutput(Port port, long[]? shape)
+    /// <param name="device">Where the output lies; null for the host's memory.</param>
+    public BoundOutput(Port port, long[]? shape, DeviceMemory? device)
     {
-        Port = port;
+        (Port, Device) = (port, device);
         IsStatic = port.Shape.Length > 0 && Array.TrueForAll(port.Shape, dimension => dimension >= 0);
         Shape = shape ?? [];
         if (shape is null)
             return;
+        if (device is not null)
+        {
+            Value = device.Allocate(port, shape);
+            return;
+        }
         _buffer = new NativeBuffer((long)TensorShape.Count(shape, port.Type) * port.Type.Bytes);
         Value = OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, port.Type.Element, shape, _buffer.Address, _buffer.Length);
     }
 
     public Port Port { get; }
+
+    public DeviceMemory? Device { get; }
 
     /// <summary>The graph itself fixes the shape.</summary>
     public bool IsStatic { get; }
@@ -41,7 +50,10 @@ internal sealed class BoundOutput : IDisposable
     /// <summary>A run leaves a value that must be received.</summary>
     public bool NeedsValue => Target is null;
 
-    public ReadOnlySpan<byte> Bytes => _buffer is not null ? _buffer.AsSpan<byte>() : Value!.GetTensorMutableRawData();
+    /// <exception cref="QuantSdkException">QSDK7052: it lies in a GPU's memory.</exception>
+    public ReadOnlySpan<byte> Bytes =>
+        Device is not null ? throw new QuantSdkException("QSDK7052", $"'{Port.Name}' stays in the GPU's memory, where the live part reads it; the app cannot. Read the model's own outputs; leave Extrapolate out of the cache schedule, which works on the host.")
+        : _buffer is not null ? _buffer.AsSpan<byte>() : Value!.GetTensorMutableRawData();
 
     /// <summary>Takes over the value that a run has left.</summary>
     public void Receive(OrtValue value)

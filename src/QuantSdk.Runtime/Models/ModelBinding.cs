@@ -17,6 +17,7 @@ public sealed class ModelBinding : IDisposable
     private readonly OrtIoBinding _binding;
     private readonly RunOptions _options = new() { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
     private readonly List<ModelBinding> _borrowers = [];
+    private readonly int[] _sent;
     private bool _rebind, _disposed;
 
     internal ModelBinding(ModelSession model, InferenceSession session, long[][] inputShapes)
@@ -26,7 +27,7 @@ public sealed class ModelBinding : IDisposable
 
     /// <summary>Reads what another binding's inputs and outputs of the same names hold, in place.</summary>
     internal ModelBinding(ModelSession model, InferenceSession session, ModelBinding lender)
-        : this(model, session, [.. model.Inputs.Select(port => new BoundInput(port, port.Check(lender.ValueShape(port.Name), model.File), lender.Value(port.Name)))])
+        : this(model, session, [.. model.Inputs.Select(port => lender.Lent(port, model.File))])
     {
     }
 
@@ -34,10 +35,11 @@ public sealed class ModelBinding : IDisposable
     {
         (_model, _session, _inputs) = (model, session, inputs);
         var symbols = Symbols(_inputs);
-        _outputs = [.. model.Outputs.Select(port => new BoundOutput(port, Resolve(port, symbols)))];
+        _outputs = [.. model.Outputs.Select(port => new BoundOutput(port, Resolve(port, symbols), model.Device?.Holds(port) == true ? model.Device : null))];
         _binding = session.CreateIoBinding();
-        foreach (var input in _inputs)
-            _binding.BindInput(input.Port.Name, input.Value);
+        _sent = new int[inputs.Length];
+        for (var i = 0; i < inputs.Length; i++)
+            Send(i);
         BindOutputs();
     }
 
@@ -50,7 +52,7 @@ public sealed class ModelBinding : IDisposable
     {
         var input = FindInput(name);
         CheckType<T>(input.Port);
-        return input.AsSpan<T>();
+        return input.Open<T>();
     }
 
     /// <summary>The shape that an input was bound with.</summary>
@@ -156,7 +158,7 @@ public sealed class ModelBinding : IDisposable
     }
 
     /// <summary>An input's memory, whatever its type.</summary>
-    internal Span<byte> InputBytes(string name) => FindInput(name).AsSpan<byte>();
+    internal Span<byte> InputBytes(string name) => FindInput(name).Open<byte>();
 
     /// <summary>The values of a float output, or of a float input of that name.</summary>
     internal ReadOnlySpan<float> Values(string name) =>
@@ -194,16 +196,36 @@ public sealed class ModelBinding : IDisposable
             throw new QuantSdkException("QSDK7021", $"'{_model.File}': the input '{name}' takes {input.Port.Type.Name}; {tensor} was given.", _model.File);
         if (!tensor.Dimensions.SequenceEqual(input.Shape))
             throw new QuantSdkException("QSDK7022", $"'{_model.File}': the input '{name}' is bound with the shape {TensorShape.Text(input.Shape)}; {tensor} was given.", _model.File);
-        tensor.Bytes.CopyTo(input.AsSpan<byte>());
+        input.Write(tensor.Bytes);
     }
 
-    private ReadOnlySpan<long> ValueShape(string name) =>
-        Array.Find(_inputs, input => input.Port.Name == name) is { } input ? input.Shape : FindOutput(name).Shape;
+    /// <summary>What another model's input of that name reads: the same as this one's, or its output of the last run.</summary>
+    private BoundInput Lent(Port port, string borrower)
+    {
+        if (Array.Find(_inputs, input => input.Port.Name == port.Name) is { } input)
+        {
+            port.Check(input.Shape, borrower);
+            return new BoundInput(port, input);
+        }
+        var output = FindOutput(port.Name);
+        return new BoundInput(port, port.Check(output.Shape, borrower), output.Value!);
+    }
+
+    /// <summary>Binds an input; a GPU has its own copy of the host's memory, made now.</summary>
+    private void Send(int index)
+    {
+        _sent[index] = _inputs[index].Writes;
+        _binding.BindInput(_inputs[index].Port.Name, _inputs[index].Value);
+    }
 
     private void RunOnce()
     {
         if (_rebind)
             BindOutputs();
+        if (_model.Device is not null)
+            for (var i = 0; i < _inputs.Length; i++)
+                if (_inputs[i].IsOpen || _inputs[i].Writes != _sent[i])
+                    Send(i);
         foreach (var output in _outputs)
             output.Ready = false;
         _session.RunWithBinding(_options, _binding);
@@ -232,7 +254,7 @@ public sealed class ModelBinding : IDisposable
             if (output.Target is { } value)
                 _binding.BindOutput(output.Port.Name, value);
             else
-                _binding.BindOutputToDevice(output.Port.Name, OrtMemoryInfo.DefaultInstance);
+                _binding.BindOutputToDevice(output.Port.Name, output.Device?.Info ?? OrtMemoryInfo.DefaultInstance);
     }
 
     /// <summary>The sizes that the input shapes give to the named dimensions.</summary>

@@ -10,10 +10,11 @@ internal sealed class ModelSession : IDisposable
     private readonly Lock _lock = new();
     private bool _disposed;
 
-    private ModelSession(InferenceSession session, string file)
+    private ModelSession(InferenceSession session, CudaProvider? cuda, string file)
     {
         _session = session;
         File = file;
+        Device = cuda is null ? null : new DeviceMemory(session, cuda);
         Inputs = [.. session.InputNames.Select(name => Port.Of(name, session.InputMetadata[name], file))];
         Outputs = [.. session.OutputNames.Select(name => Port.Of(name, session.OutputMetadata[name], file))];
     }
@@ -36,6 +37,9 @@ internal sealed class ModelSession : IDisposable
 
     /// <summary>The file the model came from, for messages.</summary>
     public string File { get; }
+
+    /// <summary>The memory of the GPU that runs the model, or null on the CPU.</summary>
+    public DeviceMemory? Device { get; }
 
     public IReadOnlyList<Port> Inputs { get; }
 
@@ -99,6 +103,7 @@ internal sealed class ModelSession : IDisposable
         }
         foreach (var binding in bindings)
             binding.Dispose();
+        Device?.Dispose();
         _session.Dispose();
     }
 
@@ -122,7 +127,7 @@ internal sealed class ModelSession : IDisposable
         {
             using var options = settings.Create();
             session = create(options);
-            return new ModelSession(session, file);
+            return new ModelSession(session, settings.Cuda, file);
         }
         catch (Exception e) when (e is not QuantSdkException and not OutOfMemoryException)
         {

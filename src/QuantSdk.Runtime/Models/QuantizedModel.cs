@@ -56,28 +56,14 @@ public sealed class QuantizedModel : IDisposable
         directory = Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory, AppContext.BaseDirectory));
         var manifestFile = FindManifest(directory);
         var manifest = ManifestFile.Read(manifestFile);
-        var (variant, selection) = VariantSelector.Select(manifest, manifestFile, ModelSession.OnnxRuntimeVersion, options.CpuFeatures);
-        var files = EngineFiles.Locate(directory, manifestFile, variant, selection.Model);
-        log?.Invoke($"QuantSdk: {manifest.Name}: {selection}");
-        var (session, live) = Open(files, Settings(variant, selection, options), options.VerifyHashes);
         try
         {
-            var cached = variant.Cache?.Tensors ?? [];
-            CheckPorts(manifestFile, manifest.Inputs, session.Inputs, "inputs");
-            CheckPorts(manifestFile, [.. manifest.Outputs, .. cached], session.Outputs, "outputs");
-            if (live is not null)
-            {
-                // Parts of the model may depend on fewer inputs than the whole.
-                CheckPorts(manifestFile, [.. manifest.Inputs.Where(i => live.Inputs.Any(port => port.Name == i.Name)), .. cached], Ordered(live.Inputs, manifest.Inputs), "inputs of the live part");
-                CheckPorts(manifestFile, manifest.Outputs, live.Outputs, "outputs of the live part");
-            }
-            return new QuantizedModel(manifest, selection, session, live, cached);
+            return LoadVariant(directory, manifestFile, manifest, options, CudaProvider.Refusal, log);
         }
-        catch
+        catch (QuantSdkException e) when (e.Code == "QSDK7009" && manifest.Variants.Any(v => v.Target == CudaProvider.Target) && manifest.Variants.Any(v => v.Target != CudaProvider.Target))
         {
-            live?.Dispose();
-            session.Dispose();
-            throw;
+            // The provider is there and does not work: no GPU, an old driver, too little memory.
+            return LoadVariant(directory, manifestFile, manifest, options, () => e.Message.ReplaceLineEndings(" ").Trim(), log);
         }
     }
 
@@ -111,6 +97,33 @@ public sealed class QuantizedModel : IDisposable
     /// <summary>The model and its live part in a diffusion loop, or null where it is not cached.</summary>
     internal CachedDenoiser? CachedDenoiser(CachePlan plan) => Denoiser is not null && Live is not null ? new CachedDenoiser(Denoiser, Live, Cached, plan) : null;
 
+    private static QuantizedModel LoadVariant(string directory, string manifestFile, Manifest manifest, QuantizedModelOptions options, Func<string?> cudaRefusal, Action<string>? log)
+    {
+        var (variant, selection) = VariantSelector.Select(manifest, manifestFile, ModelSession.OnnxRuntimeVersion, options.CpuFeatures, cudaRefusal);
+        var files = EngineFiles.Locate(directory, manifestFile, variant, selection.Model);
+        log?.Invoke($"QuantSdk: {manifest.Name}: {selection}");
+        var (session, live) = Open(files, Settings(variant, selection, options), options.VerifyHashes);
+        try
+        {
+            var cached = variant.Cache?.Tensors ?? [];
+            CheckPorts(manifestFile, manifest.Inputs, session.Inputs, "inputs");
+            CheckPorts(manifestFile, [.. manifest.Outputs, .. cached], session.Outputs, "outputs");
+            if (live is not null)
+            {
+                // Parts of the model may depend on fewer inputs than the whole.
+                CheckPorts(manifestFile, [.. manifest.Inputs.Where(i => live.Inputs.Any(port => port.Name == i.Name)), .. cached], Ordered(live.Inputs, manifest.Inputs), "inputs of the live part");
+                CheckPorts(manifestFile, manifest.Outputs, live.Outputs, "outputs of the live part");
+            }
+            return new QuantizedModel(manifest, selection, session, live, cached);
+        }
+        catch
+        {
+            live?.Dispose();
+            session.Dispose();
+            throw;
+        }
+    }
+
     private static string FindManifest(string directory)
     {
         var name = Path.GetFileName(directory);
@@ -139,6 +152,7 @@ public sealed class QuantizedModel : IDisposable
         DisabledOptimizers = selection.Optimised ? [] : variant.DisabledOptimizers,
         // The whole engine and its live part run in turn: the idle workers of one would spin on the cores that the other needs.
         Entries = variant.Cache is null ? new Dictionary<string, string>() : new Dictionary<string, string> { ["session.force_spinning_stop"] = "1" },
+        Cuda = selection.Target == CudaProvider.Target ? new CudaProvider(options.CudaDevice, options.CudaOptions, [.. variant.Cache?.Tensors.Select(t => t.Name) ?? []]) : null,
     };
 
     /// <summary>Opens the sessions while the weights are hashed beside them; damage wins over whatever ONNX Runtime makes of the damaged file.</summary>

@@ -20,6 +20,12 @@ public sealed record QuantizedModelOptions
     /// <summary>Whether the files' hashes are compared with the manifest's (the default). Without it only their sizes are.</summary>
     public bool VerifyHashes { get; init; } = true;
 
+    /// <summary>The index of the GPU that runs a variant for CUDA.</summary>
+    public int CudaDevice { get; init; }
+
+    /// <summary>Options of ONNX Runtime's CUDA provider by its names, such as <c>prefer_nhwc</c> or <c>cudnn_conv_algo_search</c>; unknown ones are refused as the model is loaded (QSDK7009).</summary>
+    public IReadOnlyDictionary<string, string> CudaOptions { get; init; } = new Dictionary<string, string>();
+
     /// <summary>The CPU features to believe in, so that tests can stand on another machine.</summary>
     internal string CpuFeatures { get; init; } = Runtime.CpuFeatures.Current;
 }

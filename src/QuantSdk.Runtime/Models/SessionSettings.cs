@@ -19,6 +19,9 @@ internal sealed record SessionSettings
     /// <summary>Where ONNX Runtime writes the optimised model, or null.</summary>
     public string? OptimisedModelPath { get; init; }
 
+    /// <summary>The GPU that runs the model, or null for the CPU.</summary>
+    public CudaProvider? Cuda { get; init; }
+
     public SessionOptions Create()
     {
         var options = new SessionOptions
@@ -34,6 +37,7 @@ internal sealed record SessionSettings
             options.AddSessionConfigEntry(key, value);
         if (OptimisedModelPath is not null)
             options.OptimizedModelFilePath = OptimisedModelPath;
+        Cuda?.AppendTo(options);
         return options;
     }
 }

@@ -1,18 +1,27 @@
 namespace QuantSdk.Runtime;
 
-/// <summary>Chooses what to load: a pure function of the manifest, ONNX Runtime's version and the CPU's features.</summary>
+/// <summary>Chooses what to load: a pure function of the manifest, ONNX Runtime's version, the CPU's features and what speaks against CUDA.</summary>
 internal static class VariantSelector
 {
     private const string Cpu = "cpu", CpuProvider = "CPUExecutionProvider";
 
-    public static (EngineVariant Variant, ModelSelection Selection) Select(Manifest manifest, string file, string onnxRuntime, string cpuFeatures)
+    /// <param name="cudaRefusal">Why no variant can run on a GPU, or null; asked where there is such a variant.</param>
+    public static (EngineVariant Variant, ModelSelection Selection) Select(Manifest manifest, string file, string onnxRuntime, string cpuFeatures, Func<string?> cudaRefusal)
     {
         var reasons = new List<string>();
         foreach (var variant in manifest.Variants)
         {
+            if (variant.Target == CudaProvider.Target)
+            {
+                if (cudaRefusal() is { } refusal)
+                    reasons.Add($"{variant.Target} passed over: {refusal}");
+                else
+                    return (variant, new ModelSelection(CudaProvider.Target, CudaProvider.Name, variant.Model, false, reasons.AsReadOnly()));
+                continue;
+            }
             if (variant.Target != Cpu)
             {
-                reasons.Add($"{variant.Target} passed over: this version of QuantSdk.Runtime loads {Cpu} only");
+                reasons.Add($"{variant.Target} passed over: this version of QuantSdk.Runtime loads {Cpu} and {CudaProvider.Target} only");
                 continue;
             }
             var optimised = Accept(variant.Optimised, onnxRuntime, cpuFeatures, reasons);

@@ -231,7 +231,7 @@ public sealed class CachedDenoiserTests
         {
             using var folder = ModelFolder.CachedTiny();
             folder.Change(variant => variant with { Optimised = optimised, Cache = variant.Cache! with { Optimised = live } });
-            return VariantSelector.Select(folder.Read(), "manifest.json", here.Version, here.Cpu).Selection;
+            return VariantSelector.Select(folder.Read(), "manifest.json", here.Version, here.Cpu, () => null).Selection;
         }
     }
 

@@ -86,6 +86,26 @@ public sealed class LoadTests
     }
 
     [TestMethod]
+    public void A_variant_for_cuda_runs_where_cuda_does_and_the_next_one_elsewhere()
+    {
+        using var folder = ModelFolder.Small();
+        var manifest = folder.Read();
+        manifest = manifest with { Variants = [manifest.Variants[0] with { Target = "cuda", Optimised = new("cpu/model.onnx", "0", "none") }, manifest.Variants[0]] };
+        var here = Select(() => null);
+        Assert.AreEqual(("cuda", "CUDAExecutionProvider", "cpu/model.onnx", false), (here.Target, here.Provider, here.Model, here.Optimised));
+        var elsewhere = Select(() => "no driver");
+        Assert.AreEqual("cpu", elsewhere.Target);
+        Assert.AreEqual("cuda passed over: no driver", elsewhere.Reasons[0]);
+
+        folder.Write(manifest);
+        using var model = QuantizedModel.Load(folder.Path);
+        if (model.Target != "cuda")
+            Assert.StartsWith("cuda passed over: ", model.Selection.Reasons[0]);
+
+        ModelSelection Select(Func<string?> refusal) => VariantSelector.Select(manifest, "manifest.json", OrtEnv.Instance().GetVersionString(), CpuFeatures.Current, refusal).Selection;
+    }
+
+    [TestMethod]
     public void The_optimised_model_is_taken_only_where_version_and_cpu_agree()
     {
         using var folder = ModelFolder.Unet();
