@@ -39,8 +39,20 @@ public sealed class SmoothingTests
         Assert.IsLessThan(Spread(Smoothing.Factors(sample, [weights], 127, null)), Spread(Smoothing.Factors(sample, [weights], 7, null)));
     }
 
+    /// <summary>Channels alike but for chance, and little data: what one half recommends does not help the other.</summary>
+    [TestMethod]
+    public void A_few_rows_of_like_channels_are_not_smoothed()
+    {
+        var random = new Random(5);
+        var positions = Enumerable.Range(0, 64 * 32).Select(_ => (float)Math.Log(random.NextDouble() / (1 - random.NextDouble()))).ToArray();
+        float[] Extreme(Func<IEnumerable<float>, float> of) => [.. Enumerable.Range(0, 32).Select(c => of(positions.Where((_, i) => i % 32 == c)))];
+        var sample = new ChannelSample(32, Extreme(Enumerable.Min), Extreme(Enumerable.Max), positions, 64);
+
+        Assert.IsNull(Smoothing.Factors(sample, [Weights([.. Enumerable.Repeat(1f, 32)])], 127, null));
+    }
+
     /// <summary>Two positions at both ends of each channel.</summary>
-    private static ChannelSample Sample(params float[] amax) => new(amax.Length, [.. amax.Select(x => -x)], amax, [.. amax.Select(x => -x), .. amax], 2);
+    private static ChannelSample Sample(params float[] amax) => new(amax.Length, [.. amax.Select(x => -x)], amax, [.. amax.Select(x => -x), .. amax], 100_000);
 
     /// <summary>One output.</summary>
     private static InputWeights Weights(params float[] w) => new(1, w.Length, 1, 1, w, [.. w.Select(x => (double)x * x)]);
