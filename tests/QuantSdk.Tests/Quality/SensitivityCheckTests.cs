@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Microsoft.ML.OnnxRuntime;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
@@ -48,10 +49,14 @@ public sealed class SensitivityCheckTests
         for (var g = 0; g < groups.Count; g += 1 + groups.Count / 12)
         {
             var expected = Run(SimLowering.Lower(calibrated.Model, calibrated.Plan with { Layers = groups[g] }, null), folder, null);
-            CollectionAssert.AreEqual(expected, Switched(i => i == g), groups[g][0].Node);
+            Same(expected, Switched(i => i == g), groups[g][0].Node);
             CollectionAssert.AreNotEqual(exact, expected);
         }
-        CollectionAssert.AreEqual(Run(SimLowering.Lower(calibrated.Model, calibrated.Plan, null), folder, null), Switched(_ => true));
+        Same(Run(SimLowering.Lower(calibrated.Model, calibrated.Plan, null), folder, null), Switched(_ => true), "all");
+
+        // Within the whole model smoothing may be part of the norm before, alone it is a product: what lies between two codes may fall to either side.
+        void Same(float[] expected, float[] actual, string what) =>
+            Assert.IsLessThan(0.05f * TensorPrimitives.Distance<float>(exact, expected), TensorPrimitives.Distance<float>(expected, actual), what);
     }
 
     [TestMethod]
