@@ -42,16 +42,9 @@ internal sealed record ChannelSample(int Channels, float[] Min, float[] Max, flo
     public ChannelSample Half(int first)
     {
         var positions = Enumerable.Range(0, Count).Where(p => p % 2 == first).SelectMany(p => Position(p).ToArray()).ToArray();
-        var count = positions.Length / Channels;
-        var half = new ChannelSample(Channels, Filled(float.PositiveInfinity), Filled(float.NegativeInfinity), positions, count);
-        for (var p = 0; p < count; p++)
-        {
-            TensorPrimitives.MinNumber(half.Min, half.Position(p), half.Min);
-            TensorPrimitives.MaxNumber(half.Max, half.Position(p), half.Max);
-        }
-        return half;
-
-        float[] Filled(float value) => [.. Enumerable.Repeat(value, Channels)];
+        var half = this with { Positions = positions, Seen = positions.Length / Channels };
+        var (low, high) = half.SampleExtremes();
+        return half with { Min = low, Max = high };
     }
 
     /// <summary>How (x − centre)/factor is distributed over all channels.</summary>

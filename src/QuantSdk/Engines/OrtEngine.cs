@@ -56,7 +56,7 @@ internal static class OrtEngine
             // ONNX Runtime does not look whether its last bytes were written; the loader compares sizes.
             OnnxFile.Load(optimised);
         }
-        catch (QuantSdkException e)
+        catch (Exception e) when (e is QuantSdkException or IOException or UnauthorizedAccessException)
         {
             throw CannotWrite(optimised, e);
         }

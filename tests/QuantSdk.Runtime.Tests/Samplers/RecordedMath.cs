@@ -1,7 +1,7 @@
 namespace QuantSdk.Runtime.Tests;
 
 /// <summary>
-/// The functions as the PyTorch build had them on which the runs of samplers.json were recorded. Its vector library rounds most numbers to the
+/// The functions as the PyTorch build seems to have had them on which the runs of samplers.json were recorded (fitted to these runs, not proven): it rounds most numbers to the
 /// nearest float32, as <see cref="ScalarMath"/> does, and these to the neighbour: one unit in the last place of one coefficient. Each entry was
 /// found by trying both neighbours of every number that a run asks for until the run fits; the same entries serve all runs.
 /// </summary>

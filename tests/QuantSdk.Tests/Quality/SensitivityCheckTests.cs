@@ -55,8 +55,13 @@ public sealed class SensitivityCheckTests
         Same(Run(SimLowering.Lower(calibrated.Model, calibrated.Plan, null), folder, null), Switched(_ => true), "all");
 
         // Within the whole model smoothing may be part of the norm before, alone it is a product: what lies between two codes may fall to either side.
-        void Same(float[] expected, float[] actual, string what) =>
+        // Without norms there is no such difference.
+        void Same(float[] expected, float[] actual, string what)
+        {
+            if (model == "cnn")
+                CollectionAssert.AreEqual(expected, actual, what);
             Assert.IsLessThan(0.05f * TensorPrimitives.Distance<float>(exact, expected), TensorPrimitives.Distance<float>(expected, actual), what);
+        }
     }
 
     [TestMethod]
