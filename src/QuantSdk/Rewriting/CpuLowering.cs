@@ -55,6 +55,8 @@ internal static class CpuLowering
             node.Input[1] = weight.Name;
             Bias(writer, layer, node, weight, grid, output, centres is not null);
         }
+        foreach (var layer in plan.Stored)
+            writer.Stored(layer);
         return FloatFusions.AfterQuantising(writer.Finish(), fused.Shapes, layers.Where(l => l.Activation.Format == "int8-dynamic").Select(l => l.Node).ToHashSet(StringComparer.Ordinal));
     }
 
