@@ -45,7 +45,7 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     {
         var estimator = RangeEstimator.Create(recipe);
         estimator.Check(source, model);
-        var observers = new Observers(observed.Tensors, estimator, Threads);
+        var observers = new Observers(observed.Tensors, estimator, Threads, [.. observed.Session.Inputs.Select(i => i.Name)]);
         void Seen(ModelBinding binding, int rows, BatchKey key)
         {
             observers.Observe(binding, rows, key);
@@ -62,7 +62,7 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     public ModelSession OpenEngine(out FusedLayers fused, bool timed = true)
     {
         var optimised = Path.ChangeExtension(Portable, ".optimised.onnx");
-        OrtEngine.Optimise(Portable, optimised, Threads, EngineForm.Of(Plan));
+        OrtEngine.Optimise(Portable, optimised, Threads);
         fused = FusedLayers.Count(OnnxFile.Load(optimised), Plan);
         return ModelSession.Open(optimised, new SessionSettings
         {

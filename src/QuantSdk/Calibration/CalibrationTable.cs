@@ -4,7 +4,7 @@ namespace QuantSdk.Calibration;
 
 /// <summary>What was observed of one tensor, and the range the calibrator made of it.</summary>
 /// <param name="ElementsPerRow">Elements for one row of the batch.</param>
-/// <param name="Steps">What was kept for each timestep, by the timestep calibrator alone.</param>
+/// <param name="Steps">What was kept for each timestep, by the timestep calibrator, and for the sample by mse.</param>
 internal sealed record TensorCalibration(
     string Name, float Min, float Max, float Low, float High, float Amax, long ElementsPerRow,
     [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyList<StepRange>? Steps = null);

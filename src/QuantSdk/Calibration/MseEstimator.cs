@@ -21,14 +21,17 @@ internal sealed class MseEstimator : HistogramEstimator
     /// Rounding errors are independent and average out in the next product; clipping errors share their sign and their channel and
     /// add up, so that plain squared error clips too much for the network's output. Anything from 2 to 4 serves.
     /// </summary>
-    internal const float ClippingWeight = 4;
+    private const float ClippingWeight = 4;
 
-    private const long WellKnown = 1 << 13;
+    /// <summary>Of fewer values the tail is hardly known: what lies beyond an end weighs the more.</summary>
+    private const float WellKnown = 1 << 16;
+
+    /// <summary>How much more a clipped value's squared error counts than a rounded one's.</summary>
+    internal static float Weight(long count) => ClippingWeight * (1 + (WellKnown / Math.Max(1, count)));
 
     protected override CalibratedRange Estimate(Bf16Histogram histogram, ValueRange observed)
     {
-        // Of few values the tail is hardly known: what lies beyond an end weighs the more.
-        var values = Distribution.From(histogram, ClippingWeight * (1 + (float)WellKnown / Math.Max(1, histogram.Count)));
+        var values = Distribution.From(histogram, Weight(histogram.Count));
         var range = observed;
         foreach (var fractions in (float[][])[Coarse, Coarse, Fine, Fine])
         {

@@ -17,17 +17,24 @@ internal sealed class Observers
     private readonly Bf16Histogram[] _histograms;
     private readonly List<BatchRange>[] _batches;
     private readonly long[] _elementsPerRow;
-    private readonly RangeEstimator _estimator;
+    private readonly RangeEstimator[] _estimators;
+    private readonly RangeEstimator _fallback;
     private readonly int _threads;
     private long _rows;
 
-    public Observers(IReadOnlyList<string> tensors, RangeEstimator estimator, int threads)
+    /// <param name="inputs">
+    /// Inputs of the model: among them the sample, whose noise changes with the step. What an error of theirs does to the output grows as the noise falls (a velocity is
+    /// (x − x₀)/σ), so that the widest steps must not decide: under mse their range is the mean over the steps of each one's maximum.
+    /// </param>
+    public Observers(IReadOnlyList<string> tensors, RangeEstimator estimator, int threads, IReadOnlyList<string>? inputs = null)
     {
         _tensors = [.. tensors];
         _histograms = [.. tensors.Select(_ => new Bf16Histogram())];
         _batches = [.. tensors.Select(_ => new List<BatchRange>())];
         _elementsPerRow = new long[_tensors.Length];
-        (_estimator, _threads) = (estimator, threads);
+        var overSteps = new TimestepEstimator(TimestepSelection.All, "mean-max");
+        _estimators = [.. tensors.Select(t => estimator is MseEstimator && inputs?.Contains(t) == true ? overSteps : estimator)];
+        (_fallback, _threads) = (estimator, threads);
     }
 
     /// <summary>Adds what a run has left in the outputs (or inputs) of a binding.</summary>
@@ -46,8 +53,8 @@ internal sealed class Observers
         Parallel.ForEach(work, new ParallelOptions { MaxDegreeOfParallelism = _threads }, item =>
         {
             var values = new ReadOnlySpan<float>((void*)item.Address, item.Length);
-            var (min, max) = _estimator.NeedsHistogram ? _histograms[item.Tensor].Add(values) : _histograms[item.Tensor].AddRange(values);
-            if (_estimator.NeedsBatches)
+            var (min, max) = _fallback.NeedsHistogram ? _histograms[item.Tensor].Add(values) : _histograms[item.Tensor].AddRange(values);
+            if (_estimators[item.Tensor].NeedsBatches)
                 AddBatch(_batches[item.Tensor], key, min, max);
         });
         _rows += rows;
@@ -63,10 +70,13 @@ internal sealed class Observers
                 throw new QuantSdkException("QSDK2003", $"The float model itself computes NaN or infinity in the tensor '{_tensors[t]}' on the calibration data. Check the data's scaling against the model's training.", model, _tensors[t]);
         }
         var ranges = new CalibratedRange[_tensors.Length];
-        Parallel.For(0, _tensors.Length, new ParallelOptions { MaxDegreeOfParallelism = _threads }, t => ranges[t] = _estimator.Estimate(_histograms[t], _batches[t]));
+        Parallel.For(0, _tensors.Length, new ParallelOptions { MaxDegreeOfParallelism = _threads }, t => ranges[t] = Estimator(t).Estimate(_histograms[t], _batches[t]));
         return new CalibrationTable(1, calibrator, _rows, [.. _tensors.Select((name, t) => new TensorCalibration(
-            name, _histograms[t].Min, _histograms[t].Max, ranges[t].Range.Low, ranges[t].Range.High, ranges[t].Amax, _elementsPerRow[t], _estimator.StepRanges(_batches[t])))]);
+            name, _histograms[t].Min, _histograms[t].Max, ranges[t].Range.Low, ranges[t].Range.High, ranges[t].Amax, _elementsPerRow[t], Estimator(t).StepRanges(_batches[t])))]);
     }
+
+    /// <summary>Rows of which no step is known have none to average over.</summary>
+    private RangeEstimator Estimator(int tensor) => _batches[tensor].Any(b => b.Key.Timestep is null) ? _fallback : _estimators[tensor];
 
     /// <summary>Minimum and maximum are exact, so that the parts of a batch may come in any order from any thread.</summary>
     private static void AddBatch(List<BatchRange> batches, BatchKey key, float min, float max)

@@ -7,11 +7,13 @@ namespace QuantSdk.Calibration;
 /// <summary>`all`, or a closed range of timestep values `LOW-HIGH`.</summary>
 internal sealed partial record TimestepSelection(double Low, double High)
 {
+    public static TimestepSelection All { get; } = new(double.NegativeInfinity, double.PositiveInfinity);
+
     /// <exception cref="QuantSdkException">QSDK1020.</exception>
     public static TimestepSelection Parse(string text)
     {
         if (text.Equals("all", StringComparison.OrdinalIgnoreCase))
-            return new TimestepSelection(double.NegativeInfinity, double.PositiveInfinity);
+            return All;
         var match = RangeRegex().Match(text);
         if (match.Success && Number("low") is var low && Number("high") is var high && low <= high)
             return new TimestepSelection(low, high);

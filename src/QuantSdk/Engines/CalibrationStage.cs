@@ -48,7 +48,7 @@ internal static class CalibrationStage
         }
         var estimator = RangeEstimator.Create(recipe);
         estimator.Check(inputs.Calibration!, request.Model);
-        var observers = new Observers(tensors, estimator, request.Threads);
+        var observers = new Observers(tensors, estimator, request.Threads, [.. model.Graph.Input.Select(i => i.Name)]);
         using var observed = ObservedModel.Open(model, tensors, scratch, request.Threads);
         inputs.Calibration!.Run(observed.Session, observed.Batches(recipe), Seen, (done, total) => log.Progress("Calibrate", done, total), cancellation);
         return observers.Finish(recipe.Calibrator, request.Model);

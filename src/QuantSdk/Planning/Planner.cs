@@ -18,10 +18,11 @@ internal static class Planner
         var weights = model.Graph.Initializer.ToDictionary(t => t.Name, StringComparer.Ordinal);
         var tensors = placement.Layers.GroupBy(l => l.Activation, StringComparer.Ordinal).AsParallel().AsOrdered()
             .Select(g => Tensor(calibration[g.Key], [.. g], weights, recipe, samples?.GetValueOrDefault(g.Key))).ToDictionary(t => t.Tensor, StringComparer.Ordinal);
+        var small = SmallWeights.Of(placement.Layers, weights, recipe);
         var layers = placement.Layers.Select(layer => new LayerPlan(
             layer.Node.Label(), layer.Op, layer.Module,
             tensors[layer.Activation] with { Format = Formats(layer, weights[layer.Weight], recipe).Activations },
-            Weight(layer, weights[layer.Weight], recipe),
+            Weight(layer, weights[layer.Weight], small.Contains(layer.Weight) ? recipe with { Weights = "int8", BlockSize = null } : recipe),
             layer.Bias,
             layer.IsConvolution ? Output(layer, calibration[layer.Output], samples?.GetValueOrDefault(layer.Output)) : null,
             Macs(layer, weights[layer.Weight], calibration),
@@ -68,7 +69,8 @@ internal static class Planner
             return plan;
         plan = plan with { Means = recipe.BiasCorrection ? sample.Means() : null };
         // Ranges over batches or timesteps are decided from maxima, which a sample of values does not have.
-        var off = recipe.SmoothQuant == "off" || plan.Format != "int8" || recipe.Calibrator is "ema" or "timestep";
+        // Nor are they where the sample's range is a mean over steps.
+        var off = c.Steps is not null || recipe.SmoothQuant == "off" || plan.Format != "int8" || recipe.Calibrator is "ema" or "timestep";
         return off ? plan : plan with { Smoothed = Smoothed(sample, readers, weights, recipe) };
     }
 

@@ -9,7 +9,7 @@ namespace QuantSdk.Rewriting;
 internal sealed partial class QdqWriter
 {
     /// <summary>What is appended to a stem.</summary>
-    private static readonly string[] s_suffixes = ["_q", "_dq", "_scale", "_scales", "_zeros", "_centre", "_centred", "_smooth", "_smoothed", "_absorbed"];
+    private static readonly string[] s_suffixes = ["_q", "_dq", "_scale", "_scales", "_zeros", "_centre", "_centred", "_smooth", "_smoothed", "_absorbed", "_half", "_float"];
 
     private readonly GraphView _view;
     private readonly SameVectors _vectors = new();

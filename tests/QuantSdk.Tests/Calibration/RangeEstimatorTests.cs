@@ -140,13 +140,13 @@ public sealed class RangeEstimatorTests
     {
         var scale = (high - low) / 255;
         var zero = MathF.Round(-low / scale);
-        return data.Sum(x => Squared(x, (Math.Clamp(MathF.Round(x / scale) + zero, 0, 255) - zero) * scale, -zero * scale, (255 - zero) * scale));
+        return data.Sum(x => Squared(data.Length, x, (Math.Clamp(MathF.Round(x / scale) + zero, 0, 255) - zero) * scale, -zero * scale, (255 - zero) * scale));
     }
 
-    private static double SymmetricError(float[] data, float amax) => data.Sum(x => Squared(x, Math.Clamp(MathF.Round(x / (amax / 127)), -127, 127) * (amax / 127), -amax, amax));
+    private static double SymmetricError(float[] data, float amax) => data.Sum(x => Squared(data.Length, x, Math.Clamp(MathF.Round(x / (amax / 127)), -127, 127) * (amax / 127), -amax, amax));
 
     /// <summary>Clipping counts four times.</summary>
-    private static double Squared(float x, float q, float low, float high) => Math.Pow(x - q, 2) * (x < low || x > high ? MseEstimator.ClippingWeight : 1);
+    private static double Squared(int count, float x, float q, float low, float high) => Math.Pow(x - q, 2) * (x < low || x > high ? MseEstimator.Weight(count) : 1);
 
     /// <summary>Written from the definition, on plain arrays: P clipped with its tail, Q from 128 levels over occupied bins.</summary>
     private static double BruteForceDivergence(double[] bins, int candidate)

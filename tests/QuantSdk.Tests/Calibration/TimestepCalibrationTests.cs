@@ -166,6 +166,31 @@ public sealed class TimestepCalibrationTests
     }
 
     [TestMethod]
+    public void Under_mse_the_range_of_the_sample_is_the_mean_of_its_steps()
+    {
+        using var folder = new TempFolder();
+        using var observed = ObservedModel.Open(OnnxFile.Load(Repository.Digits("unet.onnx")), ["sample"], folder.Path, 2);
+        var recipe = s_recipe with { Calibrator = "mse" };
+        // 8, 3 (the larger of two) and 1.
+        Assert.AreEqual(4f, Range(["sample"], [(900f, 8f), (500f, 2f), (500f, 3f), (100f, 1f)]).High);
+        // What is no input has the range of all its values, as has an input of which no step is known.
+        Assert.AreEqual(8f, Range([], [(900f, 8f), (500f, 2f), (500f, 3f), (100f, 1f)]).High);
+        Assert.AreEqual(8f, Range(["sample"], [(null, 8f), (500f, 1f)]).High);
+
+        TensorCalibration Range(string[] inputs, (float? Timestep, float Value)[] batches)
+        {
+            var observers = new Observers(observed.Tensors, RangeEstimator.Create(recipe), 2, inputs);
+            using var binding = observed.Session.Bind(new Dictionary<string, long[]> { ["sample"] = [1, 1, 32, 32], ["timestep"] = [1], ["encoder_hidden_states"] = [1, 4, 64], ["text_embeds"] = [1, 64], ["time_ids"] = [1, 6] });
+            for (var i = 0; i < batches.Length; i++)
+            {
+                binding.Input<float>("sample").Fill(batches[i].Value);
+                observers.Observe(binding, 1, new BatchKey(i, batches[i].Timestep));
+            }
+            return observers.Finish("mse", "unet")["sample"];
+        }
+    }
+
+    [TestMethod]
     public void A_timestep_scaled_for_the_model_is_the_key_that_rows_would_have()
     {
         var source = new SamplingSource(Sampler.FromConfig(Repository.Digits("scheduler/scheduler_config.json")), new DiffusionRoles("sample", "timestep", 0.001f), Conditioning(1), [1, 32, 32], 1, 4, 1, 0);
