@@ -68,6 +68,23 @@ public sealed class CutSearchTests
         static double Norm(IEnumerable<double> values) => Math.Sqrt(values.Sum(v => v * v));
     }
 
+    /// <summary>Of 24 steps every third pair is run, of a few all of them; drift is taken at every step.</summary>
+    [TestMethod]
+    [DataRow(24, 3)]
+    [DataRow(11, 1)]
+    public void Errors_are_measured_at_steps_spread_over_the_run(int steps, int every)
+    {
+        using var folder = new TempFolder();
+        var model = TestModels.Reload(Model(residual: false), folder);
+        float[][] samples = [.. Enumerable.Range(0, steps).Select(i => new[] { 1 + 0.1f * i * i, 2f })];
+        var staleness = StaleFeatures.Measure(
+            model, s_roles, [CacheCut.Parse("output:blocks.0")], new Steps(samples, [.. Enumerable.Range(0, steps).Select(i => (float)(steps - i))], known: true), folder.Path, 1, null, default).Single();
+        double Change(int i) => 3 * Math.Abs(samples[i][0] - samples[i - 1][0]);
+        double Length(int i, double factor, double add) => Math.Sqrt(samples[i].Sum(x => (factor * x + add) * (factor * x + add)));
+        Assert.AreEqual(Enumerable.Range(1, steps - 1).Average(i => Change(i) / Length(i, 3, 0)), staleness.Drift, 1e-6);
+        Assert.AreEqual(Enumerable.Range(1, steps - 1).Where(i => (i - 1) % every == 0).Average(i => Change(i) / Length(i, 4, steps - i)), staleness.Error, 1e-6);
+    }
+
     [TestMethod]
     [DataRow(null, null, "b")]
     [DataRow(2.5, null, "a")]
@@ -121,8 +138,10 @@ public sealed class CutSearchTests
         ]);
 
     /// <summary>One row through the model at each of some timesteps; twice, as a second batch of the step would be.</summary>
-    private sealed class Steps(float[][] samples, float[] timesteps) : CalibrationSource
+    private sealed class Steps(float[][] samples, float[] timesteps, bool known = false) : CalibrationSource
     {
+        public override IReadOnlyList<float> Timesteps => known ? timesteps : [];
+
         public override void Run(ModelSession session, BatchPolicy batch, RowsSeen seen, Action<int, int>? progress, CancellationToken cancellationToken)
         {
             for (var i = 0; i < samples.Length; i++)
