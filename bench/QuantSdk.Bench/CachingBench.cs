@@ -20,7 +20,7 @@ internal static class CachingBench
     private const string Speed = "speed", Quality = "quality", Schedules = "schedules", Memory = "memory", Int8 = "int8", Overhead = "overhead";
 
     /// <summary>Samples that schedules are searched on, and how many of them that bad ones are told from good ones with.</summary>
-    private const int SearchRows = 40, FewRows = 8;
+    private const int SearchRows = 16, FewRows = 4;
 
     /// <summary>The first cut of a model is the one its figures are named after.</summary>
     private static readonly (string Model, (string Name, string Cut)[] Cuts)[] s_models =
@@ -74,8 +74,10 @@ internal static class CachingBench
             {
                 using var engine = CachedEngine.Build(protocol, cut, "none", scratch);
                 report.Line($"  {Name}, {cut}: {string.Join(", ", engine.Model.Cached.Select(t => t.Name))}");
-                if (sections.Contains(Speed))
-                    MeasureSpeed(engine, prefix);
+                if (prefix.Length == 0 && sections.Contains(Int8))
+                    MeasureInt8(engine, cut, speed: sections.Contains(Speed));
+                else if (sections.Contains(Speed))
+                    ReportSpeed(engine, prefix, Times(engine.Pipeline(null), engine.Pipeline(CacheSchedule.Every(3))));
                 if (sections.Contains(Memory))
                     MeasureMemory(engine, prefix);
                 if (sections.Contains(Quality))
@@ -84,15 +86,13 @@ internal static class CachingBench
                     Search(engine);
                 if (prefix.Length == 0 && sections.Contains(Overhead))
                     MeasureOverhead(engine);
-                if (prefix.Length == 0 && sections.Contains(Int8))
-                    MeasureInt8(engine, cut);
             }
             report.Line();
         }
 
-        private void MeasureSpeed(CachedEngine engine, string prefix)
+        /// <param name="loops">Milliseconds of uncached loops and of those with every third step full.</param>
+        private void ReportSpeed(CachedEngine engine, string prefix, double[][] loops)
         {
-            var loops = Times(engine.Pipeline(null), engine.Pipeline(CacheSchedule.Every(3)));
             var (uncached, cached) = (Interleaved.Median(loops[0]), Interleaved.Median(loops[1]));
             var (full, live) = StepTimes(engine);
             var fullSteps = CacheSchedule.Every(3).FullSteps(Steps).Count;
@@ -104,12 +104,12 @@ internal static class CachingBench
             report.Figure($"{Name}_{prefix}live_share", live / full);
         }
 
-        /// <summary>Milliseconds of whole loops, in turn, by pipeline and round.</summary>
+        /// <summary>Milliseconds of whole loops, in turn, by pipeline and round. Each loop is long, and only its first steps are slow where an engine was not run before: a short one precedes them.</summary>
         private double[][] Times(params DiffusionPipeline[] pipelines)
         {
-            const int Rounds = 3;
-            var (latents, prompts) = (_diffusion.Noise(Images, HeldOutSeed), _diffusion.Conditioning(Images));
-            return Interleaved.Rounds(Rounds, TimeSpan.Zero, [.. pipelines.Select<DiffusionPipeline, Action>(p => () => p.Run(latents, prompts, Steps, DiffusionProtocol.Guidance))]);
+            const int Rounds = 3, FirstSteps = 4;
+            var (latents, prompts, first) = (_diffusion.Noise(Images, HeldOutSeed), _diffusion.Conditioning(Images), pipelines.ToHashSet());
+            return Interleaved.Rounds(Rounds, TimeSpan.Zero, [.. pipelines.Select<DiffusionPipeline, Action>(p => () => p.Run(latents, prompts, first.Remove(p) ? FirstSteps : Steps, DiffusionProtocol.Guidance))]);
         }
 
         /// <summary>The median over rounds of what one took over what the other took in the same round.</summary>
@@ -201,10 +201,12 @@ internal static class CachingBench
         }
 
         /// <summary>int8 alone, every third step full alone, and both, against the uncached float loop, round after round.</summary>
-        private void MeasureInt8(CachedEngine floats, string cut)
+        private void MeasureInt8(CachedEngine floats, string cut, bool speed)
         {
             using var engine = CachedEngine.Build(protocol, cut, "int8", scratch);
             var loops = Times(floats.Pipeline(null), engine.Pipeline(null), floats.Pipeline(CacheSchedule.Every(3)), engine.Pipeline(CacheSchedule.Every(3)));
+            if (speed)
+                ReportSpeed(floats, "", [loops[0], loops[2]]);
             var (int8, cached, both) = (Ratio(loops[0], loops[1]), Ratio(loops[0], loops[2]), Ratio(loops[0], loops[3]));
             report.Row("against uncached float", "int8", "N = 3", "both", "of product");
             report.Row("", $"{int8:f2}x", $"{cached:f2}x", $"{both:f2}x", $"{both / (int8 * cached):f3}");

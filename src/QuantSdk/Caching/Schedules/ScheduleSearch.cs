@@ -12,7 +12,7 @@ internal sealed class ScheduleSearch
     /// <summary>How far cached features follow the line through the last two full steps; 0: they stand still.</summary>
     private static readonly double[] s_extrapolations = [0, 0.5, 1];
 
-    /// <summary>Published schedules that go on from a few rows to all of them, for each extrapolation.</summary>
+    /// <summary>Schedules that go on from a few rows to all of them, standing still and extrapolated.</summary>
     private const int Finalists = 3;
 
     private readonly TrialLoop _loop, _few;
@@ -46,13 +46,9 @@ internal sealed class ScheduleSearch
         int[][] quadratic = [.. ScheduleCandidates.Quadratic(_loop.Steps, fullSteps).Select(q => q.Full).OrderBy(full => _drift.Predict(full)).Take(published)];
         var standing = Few([.. quadratic.Select(full => new TrialSchedule(full))]);
         int[][] starts = [even, .. new[] { _drift.Cheapest(fullSteps, 1), _drift.Cheapest(fullSteps, 2) }.OfType<int[]>(), .. standing.Take(2).Select(t => t.Schedule.Full.ToArray())];
-        foreach (var extrapolation in s_extrapolations)
-        {
-            Run(new TrialSchedule(even, extrapolation));
-            var best = extrapolation == 0 ? standing : Few([.. starts.Select(full => new TrialSchedule(full, extrapolation))]);
-            foreach (var trial in best.Take(Finalists))
-                Run(trial.Schedule);
-        }
+        var moving = Few([.. s_extrapolations.Where(e => e > 0).SelectMany(e => starts.Select(full => new TrialSchedule(full, e)))]);
+        foreach (var schedule in s_extrapolations.Select(e => new TrialSchedule(even, e)).Concat(standing.Concat(moving).GroupBy(t => t.Schedule.Extrapolation > 0).SelectMany(kind => kind.Take(Finalists)).Select(t => t.Schedule)))
+            Run(schedule);
         // Runs correct the model, the model proposes what to run: what it likes best of all, and near what has run best.
         while (Tried(fullSteps).Count() < runs)
         {
