@@ -12,7 +12,7 @@ internal sealed partial class ModelBuilder
     private static readonly int[] s_intervals = [3, 5];
 
     /// <summary>Samples that drift is measured on and that published schedules are compared on first, how many of these, and the most schedules that are run on all samples, for each interval.</summary>
-    private const int FewRows = 4, Published = 6, Runs = 14;
+    private const int FewRows = 4, Published = 4, Runs = 10;
 
     /// <summary>Steps that the search dares to go without a full one.</summary>
     private const int LongestReuse = 12;

@@ -10,7 +10,7 @@ namespace QuantSdk.Caching.Schedules;
 internal sealed class ScheduleSearch
 {
     /// <summary>How far cached features follow the line through the last two full steps; 0: they stand still.</summary>
-    private static readonly double[] s_extrapolations = [0, 0.5, 1];
+    private static readonly double[] s_extrapolations = [0, 1];
 
     /// <summary>Schedules that go on from a few rows to all of them, standing still and extrapolated.</summary>
     private const int Finalists = 3;
