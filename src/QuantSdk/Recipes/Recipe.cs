@@ -109,7 +109,7 @@ internal sealed record Recipe
     public double? CacheQuality { get; init; }
 
     /// <summary>Samples that schedules of full steps are searched on, as far as the calibration data has so many; 0: none is searched.</summary>
-    public int ScheduleRows { get; init; } = 8;
+    public int ScheduleRows { get; init; } = 16;
 
     /// <summary>Decibels; null: no gate.</summary>
     public double? MinSqnr { get; init; }

@@ -13,7 +13,7 @@ internal sealed class ScheduleSearch
     private static readonly double[] s_extrapolations = [0, 1];
 
     /// <summary>Schedules that go on from a few rows to all of them, standing still and extrapolated.</summary>
-    private const int Finalists = 3;
+    private const int Finalists = 2;
 
     private readonly TrialLoop _loop, _few;
     private readonly DriftTable _drift;
