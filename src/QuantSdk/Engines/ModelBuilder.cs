@@ -78,7 +78,7 @@ internal sealed partial class ModelBuilder
         {
             plan = choice?.Plan ?? plan;
             Phase("Quantize", () => Lower(recipe, model, plan, rounded, cached, folder));
-            (var variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder, prepack: plan?.Layers.Any(l => l.Activation.Format == "float") != true, cached));
+            (var variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder, EngineForm.Of(plan), cached));
             manifest = new Manifest
             {
                 Name = recipe.Name,
@@ -147,7 +147,7 @@ internal sealed partial class ModelBuilder
         return proto;
     }
 
-    private (IReadOnlyList<EngineVariant>, FusedLayers?) BuildEngines(Recipe recipe, Plan? plan, EngineFolder folder, bool prepack = true, CachedModel? cached = null)
+    private (IReadOnlyList<EngineVariant>, FusedLayers?) BuildEngines(Recipe recipe, Plan? plan, EngineFolder folder, EngineForm form, CachedModel? cached = null)
     {
         var variants = new List<EngineVariant>();
         FusedLayers? fused = null;
@@ -161,10 +161,10 @@ internal sealed partial class ModelBuilder
             }
             var portable = folder.Model("cpu");
             var optimised = Path.Combine(recipe.Prepacked ? Path.GetDirectoryName(portable)! : folder.Scratch, "model.optimised.onnx");
-            OrtEngine.Optimise(portable, optimised, _request.Threads, prepack);
+            OrtEngine.Optimise(portable, optimised, _request.Threads, form);
             if (plan is not null)
                 fused = FusedLayers.Count(OnnxFile.Load(optimised), plan);
-            var live = tensors is null ? null : OptimiseLive(recipe, portable, optimised, tensors, prepack);
+            var live = tensors is null ? null : OptimiseLive(recipe, portable, optimised, tensors, form);
             if (!recipe.Portable)
             {
                 File.Delete(portable);
