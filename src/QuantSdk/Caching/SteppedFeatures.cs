@@ -13,7 +13,7 @@ namespace QuantSdk.Caching;
 internal sealed class SteppedFeatures(IReadOnlyList<IReadOnlyList<CachedTensor>> cuts, string output, int steps)
 {
     /// <summary>Steps that are kept, spread evenly, as far as their tensors take no more than so many bytes; one in any case.</summary>
-    private const int MostKept = 10;
+    private const int MostKept = 16;
 
     private const long ByteBudget = 1L << 30;
 
