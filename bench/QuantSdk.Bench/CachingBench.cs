@@ -20,7 +20,7 @@ internal static class CachingBench
     private const string Speed = "speed", Quality = "quality", Schedules = "schedules", Memory = "memory", Int8 = "int8", Overhead = "overhead";
 
     /// <summary>Of the samples that schedules are searched on, those that bad ones are told from good ones with; schedules that are run on all of them.</summary>
-    private const int FewRows = 4, SearchRuns = 14;
+    private const int FewRows = 8, SearchRuns = 14;
 
     /// <summary>The samples that schedules are searched on: few where they take long. The first cut of a model is the one its figures are named after.</summary>
     private static readonly (string Model, int SearchRows, (string Name, string Cut)[] Cuts)[] s_models =
