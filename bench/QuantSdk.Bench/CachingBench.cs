@@ -19,12 +19,13 @@ internal static class CachingBench
 
     private const string Speed = "speed", Quality = "quality", Schedules = "schedules", Memory = "memory", Int8 = "int8", Overhead = "overhead";
 
-    /// <summary>
-    /// The first cut of a model is the one its figures are named after. Schedules are searched on so many rows: the flatter the differences, the more it takes.
-    /// </summary>
-    private static readonly (string Model, int CalibrationRows, (string Name, string Cut)[] Cuts)[] s_models =
+    /// <summary>Of the samples that schedules are searched on, those that bad ones are told from good ones with; schedules that are run on all of them.</summary>
+    private const int FewRows = 8, SearchRuns = 14;
+
+    /// <summary>The samples that schedules are searched on: few where they take long. The first cut of a model is the one its figures are named after.</summary>
+    private static readonly (string Model, int SearchRows, (string Name, string Cut)[] Cuts)[] s_models =
     [
-        ("unet", 12, [("", "output:up_blocks.2.resnets.1"), ("block_", "up_blocks.2")]),
+        ("unet", 24, [("", "output:up_blocks.2.resnets.1"), ("block_", "up_blocks.2")]),
         ("mmdit", 40, [("", "blocks:1-4")]),
     ];
 
@@ -40,8 +41,8 @@ internal static class CachingBench
     {
         string[] sections = s_sections.Intersect(parts).ToArray() is { Length: > 0 } some ? some : s_sections;
         using var scratch = new ScratchFolder();
-        foreach (var (name, calibrationRows, cuts) in s_models.Where(m => !s_models.Any(o => parts.Contains(o.Model)) || parts.Contains(m.Model)))
-            new Subject(ProtocolModel.Read(name), cuts, calibrationRows, scratch, report).Measure(sections);
+        foreach (var (name, searchRows, cuts) in s_models.Where(m => !s_models.Any(o => parts.Contains(o.Model)) || parts.Contains(m.Model)))
+            new Subject(ProtocolModel.Read(name), cuts, searchRows, scratch, report).Measure(sections);
     }
 
     /// <summary>Private MB of the whole engine in a process of its own, and what the live part adds to it: opened, and after a run of each.</summary>
@@ -58,9 +59,10 @@ internal static class CachingBench
     }
 
     /// <summary>One model on the bench.</summary>
-    private sealed class Subject(ProtocolModel protocol, (string Name, string Cut)[] cuts, int calibrationRows, ScratchFolder scratch, Report report)
+    private sealed class Subject(ProtocolModel protocol, (string Name, string Cut)[] cuts, int searchRows, ScratchFolder scratch, Report report)
     {
         private readonly DiffusionProtocol _diffusion = protocol.Diffusion!;
+        private readonly Dictionary<(CachedEngine, string), (double Error, double Accuracy)> _judged = [];
         private float[]? _uncached;
 
         private string Name => protocol.Name;
@@ -73,28 +75,29 @@ internal static class CachingBench
             {
                 using var engine = CachedEngine.Build(protocol, cut, "none", scratch);
                 report.Line($"  {Name}, {cut}: {string.Join(", ", engine.Model.Cached.Select(t => t.Name))}");
-                if (sections.Contains(Speed))
-                    MeasureSpeed(engine, prefix);
+                if (prefix.Length == 0 && sections.Contains(Int8))
+                    MeasureInt8(engine, cut, speed: sections.Contains(Speed));
+                else if (sections.Contains(Speed))
+                    ReportSpeed(engine, prefix, Times(engine.Pipeline(null), engine.Pipeline(CacheSchedule.Every(3))));
                 if (sections.Contains(Memory))
                     MeasureMemory(engine, prefix);
                 if (sections.Contains(Quality))
-                    Judge("N = 3", engine, CacheSchedule.Every(3).FullSteps(Steps), $"{prefix}cache_N3");
+                    Judge("N = 3", engine, CacheSchedule.Every(3), $"{prefix}cache_N3");
                 if (prefix.Length == 0 && sections.Contains(Schedules))
                     Search(engine);
                 if (prefix.Length == 0 && sections.Contains(Overhead))
                     MeasureOverhead(engine);
-                if (prefix.Length == 0 && sections.Contains(Int8))
-                    MeasureInt8(engine, cut);
             }
             report.Line();
         }
 
-        private void MeasureSpeed(CachedEngine engine, string prefix)
+        /// <param name="loops">Milliseconds of uncached loops and of those with every third step full.</param>
+        private void ReportSpeed(CachedEngine engine, string prefix, double[][] loops)
         {
-            var (uncached, cached) = Times(engine.Pipeline(null), engine.Pipeline(CacheSchedule.Every(3)));
+            var (uncached, cached) = (Interleaved.Median(loops[0]), Interleaved.Median(loops[1]));
             var (full, live) = StepTimes(engine);
             var fullSteps = CacheSchedule.Every(3).FullSteps(Steps).Count;
-            var (speedup, predicted) = (uncached / cached, Steps / (fullSteps + (Steps - fullSteps) * live / full));
+            var (speedup, predicted) = (Ratio(loops[0], loops[1]), Steps / (fullSteps + (Steps - fullSteps) * live / full));
             report.Row($"{Images} images, {Steps} steps, N = 3", "uncached s", "cached s", "speedup", "predicted", "full ms", "live ms");
             report.Row("", $"{uncached / 1000:f2}", $"{cached / 1000:f2}", $"{speedup:f2}x", $"{predicted:f2}x", $"{full:f1}", $"{live:f1}");
             report.Figure($"{Name}_{prefix}cache_N3_speedup", speedup);
@@ -102,24 +105,26 @@ internal static class CachingBench
             report.Figure($"{Name}_{prefix}live_share", live / full);
         }
 
-        /// <summary>Milliseconds of whole loops, in turn; the least of each, as a loop is long enough to be disturbed.</summary>
-        private (double First, double Second) Times(params DiffusionPipeline[] pipelines)
+        /// <summary>Milliseconds of whole loops, in turn, by pipeline and round. Each loop is long, and only its first steps are slow where an engine was not run before: a short one precedes them.</summary>
+        private double[][] Times(params DiffusionPipeline[] pipelines)
         {
-            const int Rounds = 3;
-            var (latents, prompts) = (_diffusion.Noise(Images, HeldOutSeed), _diffusion.Conditioning(Images));
-            var times = Interleaved.Rounds(Rounds, TimeSpan.Zero, [.. pipelines.Select<DiffusionPipeline, Action>(p => () => p.Run(latents, prompts, Steps, DiffusionProtocol.Guidance))]);
-            return (times[0].Min(), times[1].Min());
+            const int Rounds = 3, FirstSteps = 4;
+            var (latents, prompts, first) = (_diffusion.Noise(Images, HeldOutSeed), _diffusion.Conditioning(Images), pipelines.ToHashSet());
+            return Interleaved.Rounds(Rounds, TimeSpan.Zero, [.. pipelines.Select<DiffusionPipeline, Action>(p => () => p.Run(latents, prompts, first.Remove(p) ? FirstSteps : Steps, DiffusionProtocol.Guidance))]);
         }
 
-        /// <summary>Milliseconds of one run of the whole engine and of the live part on its features.</summary>
+        /// <summary>The median over rounds of what one took over what the other took in the same round.</summary>
+        private static double Ratio(double[] one, double[] other) => Interleaved.Median(one.Zip(other, (a, b) => a / b));
+
+        /// <summary>Milliseconds of one run of the whole engine and of the live part on its features, in the order of the loop.</summary>
         private (double Full, double Live) StepTimes(CachedEngine engine)
         {
             const int Rounds = 11;
             using var run = Begin(engine.Model, new CachePlan([false, false], false));
             run.Predict(0, 500, default);
             var live = run.Binding.Borrower(engine.Model.Live!);
-            var times = Interleaved.Rounds(Rounds, TimeSpan.Zero, run.Binding.Run, live.Run);
-            return (times[0].Min(), times[1].Min());
+            var times = Interleaved.Rounds(Rounds, TimeSpan.Zero, run.Binding.Run, live.Run, live.Run);
+            return (Interleaved.Median(times[0]), Interleaved.Median(times[1].Concat(times[2])));
         }
 
         private CachedDenoiserRun Begin(QuantizedModel model, CachePlan plan)
@@ -139,11 +144,11 @@ internal static class CachingBench
         }
 
         /// <summary>Images of the held-out noise.</summary>
-        private float[] Make(CachedEngine engine, IEnumerable<int>? fullSteps)
+        private float[] Make(CachedEngine engine, CacheSchedule? schedule)
         {
             var length = (int)_diffusion.SampleShape.Aggregate(1L, (a, b) => a * b);
             var images = new float[HeldOut * length];
-            var (pipeline, prompts) = (engine.Pipeline(fullSteps is null ? null : CacheSchedule.Explicit(fullSteps)), _diffusion.Conditioning(Images));
+            var (pipeline, prompts) = (engine.Pipeline(schedule), _diffusion.Conditioning(Images));
             for (var start = 0; start < HeldOut; start += Images)
                 pipeline.Run(_diffusion.Noise(Images, HeldOutSeed + start), prompts, Steps, DiffusionProtocol.Guidance).AsSpan<float>().CopyTo(images.AsSpan(start * length));
             return images;
@@ -153,12 +158,15 @@ internal static class CachingBench
 
         private double Accuracy(float[] images) => DigitsClassifier.Accuracy(images, [.. Enumerable.Range(0, HeldOut).Select(i => (byte)(i % DiffusionProtocol.Classes))], _diffusion.SampleShape);
 
-        private double Judge(string what, CachedEngine engine, IReadOnlyList<int> fullSteps, string? figure)
+        private double Judge(string what, CachedEngine engine, CacheSchedule schedule, string? figure)
         {
-            var (images, uncached) = (Make(engine, fullSteps), Uncached(engine));
-            var error = TensorPrimitives.Distance(images, uncached) / TensorPrimitives.Norm(uncached);
-            var accuracy = Accuracy(images);
-            report.Row(what, $"error {error:f4}", $"accuracy {accuracy:f3}", $"  {string.Join(' ', fullSteps)}");
+            if (!_judged.TryGetValue((engine, schedule.ToString()), out var found))
+            {
+                var (images, uncached) = (Make(engine, schedule), Uncached(engine));
+                _judged[(engine, schedule.ToString())] = found = (TensorPrimitives.Distance(images, uncached) / TensorPrimitives.Norm(uncached), Accuracy(images));
+            }
+            var (error, accuracy) = found;
+            report.Row(what, $"error {error:f4}", $"accuracy {accuracy:f3}", $"  {string.Join(' ', schedule.FullSteps(Steps))}");
             if (figure is not null)
             {
                 report.Figure($"{Name}_{figure}_accuracy", accuracy);
@@ -167,40 +175,53 @@ internal static class CachingBench
             return error;
         }
 
-        /// <summary>Schedules searched on other noise than they are judged on, beside every N and the two quadratic ones that did best in the search.</summary>
+        /// <summary>
+        /// Schedules searched on other noise than they are judged on, beside every N, standing still and extrapolated, and the quadratic one of the whole grid that did
+        /// best in the search.
+        /// </summary>
         private void Search(CachedEngine engine)
         {
-            var loop = engine.Loop(calibrationRows, CalibrationSeed);
-            var search = new ScheduleSearch(loop, longestReuse: 12, text => report.Line("    " + text), CancellationToken.None);
+            var started = Stopwatch.GetTimestamp();
+            var loop = engine.Loop(searchRows, CalibrationSeed);
+            var search = new ScheduleSearch(loop, FewRows, longestReuse: 12, text => report.Line("    " + text), CancellationToken.None);
             foreach (var interval in (ReadOnlySpan<int>)[3, 5])
             {
-                var every = CacheSchedule.Every(interval).FullSteps(Steps);
-                var found = search.Best(every.Count);
-                var quadratic = ScheduleCandidates.Quadratic(Steps, every.Count).Select(q => string.Join(' ', q.Full)).ToHashSet(StringComparer.Ordinal);
+                var every = CacheSchedule.Every(interval);
+                var count = every.FullSteps(Steps).Count;
+                var found = search.Best(count, SearchRuns);
+                report.Line($"  searched {Stopwatch.GetElapsedTime(started).TotalSeconds:f0} s");
+                var quadratic = ScheduleCandidates.Quadratic(Steps, count).Select(q => string.Join(' ', q.Full)).ToHashSet(StringComparer.Ordinal);
                 var suffix = interval == 3 ? "" : $"_N{interval}";
-                var uniform = Judge($"every {interval}, {every.Count} full steps", engine, every, null);
-                var best = search.Tried(every.Count).Where(t => quadratic.Contains(string.Join(' ', t.Full))).Take(2).Min(t => Judge("quadratic", engine, t.Full, null));
-                var auto = Judge($"auto (calibration: {found.Error:f4})", engine, found.Full, null);
+                var uniform = Judge($"every {interval}, {count} full steps", engine, every, null);
+                var line = Judge($"every {interval}, extrapolated", engine, every.Extrapolated(), null);
+                var best = Judge("quadratic", engine, CacheSchedule.Explicit(search.Tried(count).First(t => quadratic.Contains(t.Schedule.Key)).Schedule.Full), null);
+                var auto = Judge($"auto, extrapolated {found.Extrapolation} ({found.Error:f4} in search)", engine, CacheSchedule.Explicit(found.Full).Extrapolated(found.Extrapolation), null);
                 report.Figure($"{Name}_cache_uniform_error{suffix}", uniform);
+                report.Figure($"{Name}_cache_uniform_extrapolated_error{suffix}", line);
                 report.Figure($"{Name}_cache_quadratic_error{suffix}", best);
                 report.Figure($"{Name}_cache_auto_error{suffix}", auto);
+                started = Stopwatch.GetTimestamp();
             }
         }
 
-        /// <summary>int8 alone, and int8 with every third step full, against the uncached float loop.</summary>
-        private void MeasureInt8(CachedEngine floats, string cut)
+        /// <summary>int8 alone, every third step full alone, and both, against the uncached float loop, round after round.</summary>
+        private void MeasureInt8(CachedEngine floats, string cut, bool speed)
         {
             using var engine = CachedEngine.Build(protocol, cut, "int8", scratch);
-            var (plain, int8) = Times(floats.Pipeline(null), engine.Pipeline(null));
-            var (again, both) = Times(floats.Pipeline(null), engine.Pipeline(CacheSchedule.Every(3)));
-            var (slow, cached) = Times(floats.Pipeline(null), floats.Pipeline(CacheSchedule.Every(3)));
-            var (int8Speedup, cachedSpeedup, together) = (plain / int8, slow / cached, again / both);
+            var loops = Times(floats.Pipeline(null), engine.Pipeline(null), floats.Pipeline(CacheSchedule.Every(3)), engine.Pipeline(CacheSchedule.Every(3)));
+            if (speed)
+                ReportSpeed(floats, "", [loops[0], loops[2]]);
+            var (int8, cached, both) = (Ratio(loops[0], loops[1]), Ratio(loops[0], loops[2]), Ratio(loops[0], loops[3]));
             report.Row("against uncached float", "int8", "N = 3", "both", "of product");
-            report.Row("", $"{int8Speedup:f2}x", $"{cachedSpeedup:f2}x", $"{together:f2}x", $"{together / (int8Speedup * cachedSpeedup):f3}");
-            report.Figure($"{Name}_int8_speedup", int8Speedup);
-            report.Figure($"{Name}_cache_int8_N3_speedup", together);
-            report.Figure($"{Name}_cache_int8_N3_of_product", together / (int8Speedup * cachedSpeedup));
-            Judge("int8, N = 3, against float", engine, CacheSchedule.Every(3).FullSteps(Steps), "cache_int8_N3");
+            report.Row("", $"{int8:f2}x", $"{cached:f2}x", $"{both:f2}x", $"{both / (int8 * cached):f3}");
+            report.Figure($"{Name}_int8_speedup", int8);
+            report.Figure($"{Name}_cache_int8_N3_speedup", both);
+            report.Figure($"{Name}_cache_int8_N3_of_product", both / (int8 * cached));
+            Uncached(floats);
+            Judge("int8, N = 3, against float", engine, CacheSchedule.Every(3), "cache_int8_N3");
+            var (alone, together) = (engine.Model.Manifest.Quality.Min(q => q.SqnrDb), engine.Model.Manifest.Cache!.Quality!.Min(q => q.SqnrDb));
+            report.Row("SQNR of predictions", $"int8 {alone:f1} dB", $"N = 3 {together:f1} dB");
+            report.Figure($"{Name}_cache_int8_N3_sqnr", together);
         }
 
         /// <summary>

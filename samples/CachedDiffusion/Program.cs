@@ -66,7 +66,7 @@ static void Show(string name, int steps, Dictionary<string, ModelTensor> constan
         points.Add(new PlotPoint(variants[i].Name, speedup, change));
     }
     PngFile.WriteGrid($"{name}.png", [.. images.SelectMany(tensor => tensor.AsSpan<float>().ToArray())], columns: Images, size: 32);
-    SvgPlot.Write($"{name}.svg", $"{name}, {steps} steps: one strip of {name}.png each", points);
+    SvgPlot.Write($"{name}.svg", $"{name}, {steps} steps", points, $"{name}.png", Images);
     Console.WriteLine($"\nwrote {Path.GetFullPath($"{name}.png")} and {Path.GetFullPath($"{name}.svg")}\n");
 
     Dictionary<string, ModelTensor> Encode(long[] labels) =>

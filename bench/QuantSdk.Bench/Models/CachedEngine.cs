@@ -26,6 +26,7 @@ internal sealed class CachedEngine : IDisposable
             metadata["Scheduler"] = protocol.Recipe.Scheduler!;
             metadata["Steps"] = $"{DiffusionProtocol.Steps}";
             metadata["GuidanceScale"] = $"{DiffusionProtocol.Guidance}";
+            metadata["ScheduleRows"] = "0";
         }
         var folder = scratch.File($"{protocol.Name}-{string.Concat(cut.Where(char.IsLetterOrDigit))}-{precision}");
         var request = new BuildRequest(protocol.Name, protocol.Path, scratch.Path, folder, null, Quantisation.Threads, metadata, precision == "none" ? null : diffusion.Encoder);

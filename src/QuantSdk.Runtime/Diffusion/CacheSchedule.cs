@@ -11,10 +11,10 @@ public sealed class CacheSchedule
     private readonly Func<int, CacheInfo?, IEnumerable<int>> _fullSteps;
     private readonly string _text;
 
-    private CacheSchedule(string text, Func<int, CacheInfo?, IEnumerable<int>> fullSteps) => (_text, _fullSteps) = (text, fullSteps);
+    private readonly Func<int, CacheInfo?, double> _extrapolation;
 
-    /// <summary>Whether cached features follow the line through the last two full steps instead of standing still; see <see cref="Extrapolated"/>.</summary>
-    public bool Extrapolate { get; private init; }
+    private CacheSchedule(string text, Func<int, CacheInfo?, IEnumerable<int>> fullSteps, Func<int, CacheInfo?, double>? extrapolation = null) =>
+        (_text, _fullSteps, _extrapolation) = (text, fullSteps, extrapolation ?? ((_, _) => 0));
 
     /// <summary>Full at steps 0, N, 2N, … (DeepCache, 2312.00858). 1 caches nothing.</summary>
     /// <param name="interval">N, 1 or more.</param>
@@ -76,7 +76,7 @@ public sealed class CacheSchedule
 
     /// <summary>
     /// The schedule that the build searched on this model's own trajectories (<see cref="CacheInfo.Schedules"/>): the one whose interval is
-    /// nearest, for the nearest number of steps; stretched where the run has another number.
+    /// nearest, for the nearest number of steps; stretched where the run has another number. It extrapolates where the build found that to be better.
     /// </summary>
     /// <param name="interval">The wanted number of steps per full step, 1 or more.</param>
     /// <exception cref="QuantSdkException">QSDK7050: the interval is smaller than 1. A run of a model without such schedules throws QSDK7051.</exception>
@@ -84,14 +84,22 @@ public sealed class CacheSchedule
     {
         if (!(interval >= 1) || !double.IsFinite(interval))
             throw Impossible(string.Create(CultureInfo.InvariantCulture, $"a built schedule with an interval of {interval}; it is 1 or more."));
-        return new(string.Create(CultureInfo.InvariantCulture, $"built {interval}"), (steps, built) => BuiltSteps(steps, interval, built));
+        return new(string.Create(CultureInfo.InvariantCulture, $"built {interval}"), (steps, built) => BuiltSteps(steps, interval, built), (steps, built) => Nearest(steps, interval, built).Extrapolation);
     }
 
     /// <summary>
-    /// The same steps, with cached features on the line through the last two full steps (TaylorSeer, 2503.06923, order 1): F + (F − F′)·k/N, k steps after
-    /// the full step of F, which came N steps after that of F′. Takes memory for two more copies of the features.
+    /// The same steps, with cached features on the line through the last two full steps (TaylorSeer, 2503.06923, order 1), or on the way to it:
+    /// F + s·(F − F′)·k/N, k steps after the full step of F, which came N steps after that of F′. Takes memory for two more copies of the features.
     /// </summary>
-    public CacheSchedule Extrapolated() => new(_text, _fullSteps) { Extrapolate = true };
+    /// <param name="strength">s, from 0 (features stand still) to 1 (they follow the line).</param>
+    /// <exception cref="QuantSdkException">QSDK7050: the strength is out of range.</exception>
+    public CacheSchedule Extrapolated(double strength = 1)
+    {
+        if (!(strength is >= 0 and <= 1))
+            throw Impossible(string.Create(CultureInfo.InvariantCulture, $"{_text}, extrapolated with a strength of {strength}; it is 0 to 1."));
+        var text = strength switch { 0 => ", not extrapolated", 1 => ", extrapolated", _ => string.Create(CultureInfo.InvariantCulture, $", extrapolated by {strength}") };
+        return new(_text + text, _fullSteps, (_, _) => strength);
+    }
 
     /// <summary>The full steps of a run, ascending, the first one 0.</summary>
     /// <param name="steps">The number of steps, 1 or more.</param>
@@ -105,7 +113,10 @@ public sealed class CacheSchedule
     public bool IsFull(int step, int steps) => FullSteps(steps).Contains(step);
 
     /// <summary>What the schedule is, for people.</summary>
-    public override string ToString() => Extrapolate ? _text + ", extrapolated" : _text;
+    public override string ToString() => _text;
+
+    /// <summary>s of <see cref="Extrapolated"/>.</summary>
+    internal double Extrapolation(int steps, CacheInfo? built) => _extrapolation(steps, built);
 
     internal IReadOnlyList<int> FullSteps(int steps, CacheInfo? built)
     {
@@ -155,13 +166,18 @@ public sealed class CacheSchedule
 
     private static IEnumerable<int> BuiltSteps(int steps, double interval, CacheInfo? built)
     {
+        var schedule = Nearest(steps, interval, built);
+        return schedule.Full.Select(step => (int)((long)step * steps / schedule.Steps)).Distinct();
+    }
+
+    private static CachedScheduleInfo Nearest(int steps, double interval, CacheInfo? built)
+    {
         if (built is null or { Schedules.Count: 0 })
             throw new QuantSdkException("QSDK7051", "The model was built without searched schedules. Build it with Cache and a Scheduler, or use CacheSchedule.Every.");
-        var schedule = built.Schedules
+        return built.Schedules
             .OrderBy(s => Math.Abs(Math.Log((double)s.Steps / s.Full.Count / interval)))
             .ThenBy(s => Math.Abs(Math.Log((double)s.Steps / steps)))
             .First();
-        return schedule.Full.Select(step => (int)((long)step * steps / schedule.Steps)).Distinct();
     }
 
     private static QuantSdkException Impossible(string message) => new("QSDK7050", "The cache schedule cannot be laid out: " + message);

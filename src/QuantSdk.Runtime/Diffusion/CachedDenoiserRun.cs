@@ -45,7 +45,7 @@ internal sealed class CachedDenoiserRun(ModelDenoiserRun run, ModelSession live,
         var binding = Binding.Borrower(live);
         for (var i = 0; i < tensors.Count; i++)
             binding.Lend(tensors[i].Name, plan.Extrapolate && _fullBefore is { } before
-                ? _extrapolated[i].At(Binding, (float)(step - _lastFull!.Value) / (_lastFull.Value - before))
+                ? _extrapolated[i].At(Binding, plan.Strength * (step - _lastFull!.Value) / (_lastFull.Value - before))
                 : Binding.Value(tensors[i].Name));
         return run.PredictBy(binding, timestep);
     }

@@ -5,7 +5,7 @@ using Microsoft.ML.OnnxRuntime;
 namespace QuantSdk.Runtime;
 
 /// <summary>
-/// A cached tensor on the line through its last two full steps (TaylorSeer, 2503.06923, order 1): F + (F − F′)·k/N. Costs two more tensors of its size.
+/// A cached tensor on the line through its last two full steps (TaylorSeer, 2503.06923, order 1): F + s·(F − F′)·k/N. Costs two more tensors of its size.
 /// </summary>
 internal sealed class ExtrapolatedTensor : IDisposable
 {
@@ -35,7 +35,7 @@ internal sealed class ExtrapolatedTensor : IDisposable
             binding.Output<Half>(_port.Name).CopyTo(_previous.AsSpan<Half>());
     }
 
-    /// <param name="share">k/N: steps since the last full one over those between it and the one before.</param>
+    /// <param name="share">s·k/N: steps since the last full one over those between it and the one before, times the strength.</param>
     public OrtValue At(ModelBinding binding, float share)
     {
         if (_port.Type.Type == typeof(float))

@@ -76,13 +76,17 @@ public sealed record CachedVariant(string Live, OptimisedModel? Optimised, IRead
 /// <summary>What a build decided about caching.</summary>
 /// <param name="Cut">The metadata <c>Cache</c>, as it was given.</param>
 /// <param name="Schedules">Measured schedules, by number of steps and of full steps.</param>
-public sealed record CacheInfo(string Cut, IReadOnlyList<CachedScheduleInfo> Schedules);
+/// <param name="Quality">
+/// The agreement of each output with the float model along loops with every third step full, on rows that were not calibrated on; null where no sampler was given.
+/// </param>
+public sealed record CacheInfo(string Cut, IReadOnlyList<CachedScheduleInfo> Schedules, IReadOnlyList<OutputQuality>? Quality = null);
 
 /// <summary>A schedule of full steps that was searched on the engine's own trajectories.</summary>
 /// <param name="Steps">The number of steps in all.</param>
 /// <param name="Full">The indices of full steps, ascending; the first is 0.</param>
 /// <param name="Error">Relative L2 difference of the final samples from uncached ones, ≥ 0.</param>
-public sealed record CachedScheduleInfo(int Steps, IReadOnlyList<int> Full, double Error);
+/// <param name="Extrapolation">How far cached features follow the line through the last two full steps: 0, they stand still, to 1; see <see cref="CacheSchedule.Extrapolated"/>.</param>
+public sealed record CachedScheduleInfo(int Steps, IReadOnlyList<int> Full, double Error, double Extrapolation = 0);
 
 /// <summary>A model that ONNX Runtime has optimised, with prepacked weights: valid for one version of it and one set of CPU features only.</summary>
 /// <param name="Model">The model, relative to the model's folder.</param>

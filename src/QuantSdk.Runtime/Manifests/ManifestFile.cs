@@ -72,7 +72,8 @@ internal static class ManifestFile
             Require(variant.Cache is null || variant.Cache.Tensors.All(t => t is { Name: not null, Type: not null, Shape: not null }), $"a cached tensor of variant '{variant.Target}' lacks its name, type or shape");
         }
         Require(manifest.Cache is null or { Cut: not null, Schedules: not null }, "cache lacks its cut or its schedules");
-        Require(manifest.Cache is null || manifest.Cache.Schedules.All(IsSchedule), "a schedule's full steps are not ascending indices below its steps that start at 0");
+        Require(manifest.Cache is null || manifest.Cache.Schedules.All(IsSchedule), "a schedule's full steps are not ascending indices below its steps that start at 0, or its extrapolation is not 0 to 1");
+        Require(manifest.Cache?.Quality is null || manifest.Cache.Quality.All(q => q is { Output: not null }), "a quality of cache lacks its output");
         Require(manifest.Roles is null or { Sample: not null, Timestep: not null }, "roles lack sample or timestep");
         Require(manifest.Roles is null || float.IsFinite(manifest.Roles.TimestepScale), "roles.timestepScale is not a finite number");
 
@@ -84,7 +85,7 @@ internal static class ManifestFile
     }
 
     private static bool IsSchedule(CachedScheduleInfo schedule) =>
-        schedule is { Full: [0, ..] full } && full[^1] < schedule.Steps && full.Zip(full.Skip(1)).All(p => p.First < p.Second) && double.IsFinite(schedule.Error);
+        schedule is { Full: [0, ..] full } && full[^1] < schedule.Steps && full.Zip(full.Skip(1)).All(p => p.First < p.Second) && double.IsFinite(schedule.Error) && schedule.Extrapolation is >= 0 and <= 1;
 
     private static QuantSdkException Broken(string path, string problem, Exception? inner = null) =>
         new("QSDK7003", $"The manifest '{path}' cannot be used: {problem}. Build the model again.", path, inner: inner);

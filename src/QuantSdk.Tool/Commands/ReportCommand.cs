@@ -45,6 +45,11 @@ internal sealed class ReportCommand : StageCommand<BuildReport>
             Terminal.Facts(console,
                 ("cached", $"{cut.Cut}: {string.Join(", ", cut.Tensors)}"),
                 ("live part", $"{Number(100 * cut.MacShare, "f1")} % of the multiply-adds; on the cached tensors of the same step {Number(cut.Difference, "g2")} from the full engine"));
+            if (cut.Quality is { Count: > 0 } quality)
+                Terminal.Table(console, ["output, with every 3rd step full", "SQNR (dB)", "cosine"], quality.Select(q => (string[])[q.Output, Number(q.SqnrDb, "f2"), Number(q.Cosine, "f6")]));
+            if (cut.Schedules is { Count: > 0 } schedules)
+                Terminal.Table(console, ["full steps", "of", "extrapolated", "change of the samples"],
+                    schedules.Select(s => (string[])[string.Join(' ', s.Full), $"{s.Steps}", s.Extrapolation > 0 ? Number(s.Extrapolation, "0.##") : "", Number(100 * s.Error, "f2") + " %"]));
             if (cut.Candidates is { } candidates)
                 CutCommand.Print(candidates, console);
         }

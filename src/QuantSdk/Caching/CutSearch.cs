@@ -50,7 +50,7 @@ internal static class CutSearch
                 continue;
             }
             var cost = costs.TimeShare(Frontier.Live(view, tensors).Nodes, table, int8);
-            if (cost <= MostCost && seen.Add(string.Join('\n', tensors.Select(t => t.Name))))
+            if (cost <= MostCost && seen.Add(string.Join('\n', tensors.Select(t => $"{t.Name} {t.Base}"))))
                 found.Add(new Possible(cut, tensors, cost));
         }
         return [.. found.OrderBy(f => f.Cost).ThenBy(f => f.Cut.ToString(), StringComparer.Ordinal)];

@@ -105,9 +105,10 @@ internal sealed partial class ModelBuilder
             WarnOfFloat(recipe, plan, fused);
         var built = manifest;
         var cut = cached is null ? null : Phase("Verify", () => Check(cached, uncut, plan, built, reference, folder));
-        if (manifest.Cache is { } caching)
-            manifest = manifest with { Cache = caching with { Schedules = Phase("Verify", () => SearchSchedules(recipe, built, inputs, reference, folder)) } };
-        Gates.Check(recipe, manifest.Quality, EngineBytes(manifest.Variants), _request.Model);
+        if (manifest.Cache is not null)
+            manifest = manifest with { Cache = Phase("Verify", () => MeasureCaching(recipe, built, inputs, reference, folder)) };
+        cut = cut is null ? null : cut with { Schedules = manifest.Cache!.Schedules, Quality = manifest.Cache.Quality };
+        Gates.Check(recipe, manifest.Quality, EngineBytes(manifest.Variants), _request.Model, manifest.Cache?.Quality);
         ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
         _cancellation.ThrowIfCancellationRequested();
         var report = new BuildReport(

@@ -108,6 +108,9 @@ internal sealed record Recipe
     /// <summary>Cache=auto: how much error cached features may make that are one step old, relative; null: by <see cref="CacheSpeedup"/>.</summary>
     public double? CacheQuality { get; init; }
 
+    /// <summary>Samples that schedules of full steps are searched on, as far as the calibration data has so many; 0: none is searched.</summary>
+    public int ScheduleRows { get; init; } = 16;
+
     /// <summary>Decibels; null: no gate.</summary>
     public double? MinSqnr { get; init; }
 

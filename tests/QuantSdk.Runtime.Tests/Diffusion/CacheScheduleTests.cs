@@ -94,6 +94,8 @@ public sealed class CacheScheduleTests
         Tensors.Refuses("QSDK7050", () => CacheSchedule.MagCache([]));
         Tensors.Refuses("QSDK7050", () => CacheSchedule.MagCache(Flux, threshold: 0));
         Tensors.Refuses("QSDK7050", () => CacheSchedule.Built(0.5));
+        Tensors.Refuses("QSDK7050", () => CacheSchedule.Every(3).Extrapolated(1.5));
+        Tensors.Refuses("QSDK7050", () => CacheSchedule.Every(3).Extrapolated(double.NaN));
         Tensors.Refuses("QSDK7050", () => CacheSchedule.Every(2).FullSteps(0));
         Tensors.Refuses("QSDK7050", () => CacheSchedule.Quadratic(10, 15, 1.4).FullSteps(15));
         Tensors.Refuses("QSDK7050", () => CacheSchedule.Quadratic(29, 10, 1.4).FullSteps(28));

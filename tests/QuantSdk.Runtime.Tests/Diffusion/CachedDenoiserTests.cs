@@ -13,19 +13,20 @@ public sealed class CachedDenoiserTests
     private static readonly ModelTensor Latents = TorchRandom.Normal(3, Rows, Length), Text = TorchRandom.Normal(4, Rows, Length), Other = TorchRandom.Normal(5, Rows, Length);
 
     [TestMethod]
-    [DataRow(false, false, 1e-6)]
-    [DataRow(false, true, 1e-6)]
-    [DataRow(true, false, 5e-3)]
-    [DataRow(true, true, 5e-3)]
-    public void Live_steps_read_the_last_full_steps_features(bool half, bool extrapolate, double tolerance)
+    [DataRow(false, 0.0, 1e-6)]
+    [DataRow(false, 0.4, 1e-6)]
+    [DataRow(false, 1.0, 1e-6)]
+    [DataRow(true, 0.0, 5e-3)]
+    [DataRow(true, 1.0, 5e-3)]
+    public void Live_steps_read_the_last_full_steps_features(bool half, double extrapolation, double tolerance)
     {
         using var folder = ModelFolder.CachedTiny(half);
         using var model = QuantizedModel.Load(folder.Path);
         var schedule = CacheSchedule.Explicit(0, 2, 5);
-        var images = new DiffusionPipeline(model, Flow) { Cache = extrapolate ? schedule.Extrapolated() : schedule }.Run(Latents, Prompt(Text, half), Steps).AsSpan<float>();
-        Assert.IsLessThan(tolerance, Tensors.RelativeError(images, Reference(Latents, Text, [0, 2, 5], extrapolate)));
-        Assert.IsGreaterThan(0.01, Tensors.RelativeError(images, Reference(Latents, Text, [.. Enumerable.Range(0, Steps)], false)), "caching must be seen in the result");
-        Assert.IsGreaterThan(0.01, Tensors.RelativeError(images, Reference(Latents, Text, [0, 2, 5], !extrapolate)), "so must extrapolation");
+        var images = new DiffusionPipeline(model, Flow) { Cache = extrapolation > 0 ? schedule.Extrapolated(extrapolation) : schedule }.Run(Latents, Prompt(Text, half), Steps).AsSpan<float>();
+        Assert.IsLessThan(tolerance, Tensors.RelativeError(images, Reference(Latents, Text, [0, 2, 5], extrapolation)));
+        Assert.IsGreaterThan(0.01, Tensors.RelativeError(images, Reference(Latents, Text, [.. Enumerable.Range(0, Steps)], 0)), "caching must be seen in the result");
+        Assert.IsGreaterThan(0.01, Tensors.RelativeError(images, Reference(Latents, Text, [0, 2, 5], extrapolation > 0 ? 0 : 1)), "so must extrapolation");
     }
 
     [TestMethod]
@@ -90,10 +91,10 @@ public sealed class CachedDenoiserTests
         var pipeline = new DiffusionPipeline(model, Flow) { Cache = CacheSchedule.Every(3).Extrapolated() };
         int[] full = [0, 3, 6];
         pipeline.Run(Latents, Prompt(Text), Steps);
-        AssertIs(Reference(Latents, Other, full, true), pipeline.Run(Latents, Prompt(Other), Steps));
+        AssertIs(Reference(Latents, Other, full, 1), pipeline.Run(Latents, Prompt(Other), Steps));
         var (more, moreText) = (TorchRandom.Normal(8, 5, Length), TorchRandom.Normal(9, 5, Length));
-        AssertIs(Reference(more, moreText, full, true), pipeline.Run(more, Prompt(moreText), Steps));
-        AssertIs(Reference(Latents, Text, full, true), pipeline.Run(Latents, Prompt(Text), Steps));
+        AssertIs(Reference(more, moreText, full, 1), pipeline.Run(more, Prompt(moreText), Steps));
+        AssertIs(Reference(Latents, Text, full, 1), pipeline.Run(Latents, Prompt(Text), Steps));
         // A run that was broken off leaves nothing behind either.
         using var cancellation = new CancellationTokenSource();
         var broken = new Direct(progress =>
@@ -102,7 +103,7 @@ public sealed class CachedDenoiserTests
                 cancellation.Cancel();
         });
         Assert.ThrowsExactly<OperationCanceledException>(() => pipeline.Run(Latents, Prompt(Text), Steps, 1, broken, cancellation.Token));
-        AssertIs(Reference(Latents, Other, full, true), pipeline.Run(Latents, Prompt(Other), Steps));
+        AssertIs(Reference(Latents, Other, full, 1), pipeline.Run(Latents, Prompt(Other), Steps));
     }
 
     [TestMethod]
@@ -158,7 +159,7 @@ public sealed class CachedDenoiserTests
             .Run(Latents, new Conditioning(Inputs(Text), Inputs(Other)), Steps, 2f);
         // The tiny model is linear in its text: guiding the prediction is guiding the text.
         var text = ModelTensor.Create([.. Other.AsSpan<float>().ToArray().Zip(Text.AsSpan<float>().ToArray(), (u, c) => u + 2 * (c - u))], Rows, Length);
-        AssertIs(Reference(Latents, text, [0, 3, 6], false), guided);
+        AssertIs(Reference(Latents, text, [0, 3, 6], 0), guided);
     }
 
     [TestMethod]
@@ -179,7 +180,18 @@ public sealed class CachedDenoiserTests
         using var folder = ModelFolder.CachedTiny();
         folder.Write(folder.Read() with { Cache = new CacheInfo("tensor:deep", [new(Steps, [0, 1, 6], 0.1)]) });
         using var model = QuantizedModel.Load(folder.Path);
-        AssertIs(Reference(Latents, Text, [0, 1, 6], false), new DiffusionPipeline(model, Flow) { Cache = CacheSchedule.Built() }.Run(Latents, Prompt(Text), Steps));
+        AssertIs(Reference(Latents, Text, [0, 1, 6], 0), new DiffusionPipeline(model, Flow) { Cache = CacheSchedule.Built() }.Run(Latents, Prompt(Text), Steps));
+    }
+
+    [TestMethod]
+    public void A_built_schedule_extrapolates_as_the_build_found_best_unless_told_otherwise()
+    {
+        using var folder = ModelFolder.CachedTiny();
+        folder.Write(folder.Read() with { Cache = new CacheInfo("tensor:deep", [new(Steps, [0, 1, 6], 0.1, 0.5), new(Steps, [0, 2], 0.1)]) });
+        using var model = QuantizedModel.Load(folder.Path);
+        foreach (var (schedule, full, strength) in ((CacheSchedule, int[], double)[])
+            [(CacheSchedule.Built(3), [0, 1, 6], 0.5), (CacheSchedule.Built(3).Extrapolated(0), [0, 1, 6], 0), (CacheSchedule.Built(3).Extrapolated(), [0, 1, 6], 1), (CacheSchedule.Built(4), [0, 2], 0)])
+            AssertIs(Reference(Latents, Text, full, strength), new DiffusionPipeline(model, Flow) { Cache = schedule }.Run(Latents, Prompt(Text), Steps));
     }
 
     [TestMethod]
@@ -243,7 +255,7 @@ public sealed class CachedDenoiserTests
     private static void AssertIs(float[] expected, ModelTensor actual) => Assert.IsLessThan(1e-6, Tensors.RelativeError(actual.AsSpan<float>(), expected));
 
     /// <summary>The tiny model, the sampler and the cache in scalar arithmetic; σ = 1, … 1/8, 0 are timesteps over 1000.</summary>
-    private static float[] Reference(ModelTensor latents, ModelTensor text, int[] full, bool extrapolate)
+    private static float[] Reference(ModelTensor latents, ModelTensor text, int[] full, double strength)
     {
         var schedule = Flow.Schedule(Steps);
         return [.. latents.AsSpan<float>().ToArray().Select((start, i) =>
@@ -255,8 +267,8 @@ public sealed class CachedDenoiserTests
                 if (sofar[^1] == step)
                     (before, last) = (last, x * text.AsSpan<float>()[i]);
                 var deep = last;
-                if (extrapolate && sofar.Length > 1)
-                    deep += (last - before) * (step - sofar[^1]) / (sofar[^1] - sofar[^2]);
+                if (sofar.Length > 1)
+                    deep += strength * (last - before) * (step - sofar[^1]) / (sofar[^1] - sofar[^2]);
                 var v = deep - schedule.Timesteps[step] * 0.001 * x;
                 x += ((double)schedule.Sigmas[step + 1] - schedule.Sigmas[step]) * v;
             }

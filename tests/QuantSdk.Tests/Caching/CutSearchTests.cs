@@ -31,6 +31,19 @@ public sealed class CutSearchTests
     }
 
     [TestMethod]
+    public void Ranges_of_blocks_that_end_at_the_same_one_are_different_cuts()
+    {
+        var recipe = new Recipe { Name = "x" };
+        var original = OnnxFile.Load(Repository.Mmdit("transformer.onnx"));
+        var model = Simplification.Simplify(Intake.Prepare(original, recipe));
+        var costs = CutSearch.Enumerate(model, Roles.Find(original, recipe)!, null, false).ToDictionary(f => f.Cut.ToString(), f => f.Cost);
+        for (var first = 0; first < 6; first++)
+            for (var last = first + 1; last < 6; last++)
+                Assert.IsTrue(costs.ContainsKey($"blocks:{first}-{last}"), $"{first}-{last}: {string.Join(' ', costs.Keys)}");
+        Assert.IsLessThan(costs["blocks:1-4"], costs["blocks:0-4"]);
+    }
+
+    [TestMethod]
     public void Multiply_adds_are_those_of_the_layers()
     {
         // conv 2→4 channels, 3×3, on 5×5: 4·2·9·25; then a linear layer 100→10; both for two rows.
@@ -66,6 +79,23 @@ public sealed class CutSearchTests
         Assert.AreEqual(error, staleness.Error, 1e-6);
 
         static double Norm(IEnumerable<double> values) => Math.Sqrt(values.Sum(v => v * v));
+    }
+
+    /// <summary>Of 40 steps every third pair is run, of a few all of them; drift is taken at every step.</summary>
+    [TestMethod]
+    [DataRow(40, 3)]
+    [DataRow(11, 1)]
+    public void Errors_are_measured_at_steps_spread_over_the_run(int steps, int every)
+    {
+        using var folder = new TempFolder();
+        var model = TestModels.Reload(Model(residual: false), folder);
+        float[][] samples = [.. Enumerable.Range(0, steps).Select(i => new[] { 1 + 0.1f * i * i, 2f })];
+        var staleness = StaleFeatures.Measure(
+            model, s_roles, [CacheCut.Parse("output:blocks.0")], new Steps(samples, [.. Enumerable.Range(0, steps).Select(i => (float)(steps - i))], known: true), folder.Path, 1, null, default).Single();
+        double Change(int i) => 3 * Math.Abs(samples[i][0] - samples[i - 1][0]);
+        double Length(int i, double factor, double add) => Math.Sqrt(samples[i].Sum(x => (factor * x + add) * (factor * x + add)));
+        Assert.AreEqual(Enumerable.Range(1, steps - 1).Average(i => Change(i) / Length(i, 3, 0)), staleness.Drift, 1e-6);
+        Assert.AreEqual(Enumerable.Range(1, steps - 1).Where(i => (i - 1) % every == 0).Average(i => Change(i) / Length(i, 4, steps - i)), staleness.Error, 1e-6);
     }
 
     [TestMethod]
@@ -121,8 +151,10 @@ public sealed class CutSearchTests
         ]);
 
     /// <summary>One row through the model at each of some timesteps; twice, as a second batch of the step would be.</summary>
-    private sealed class Steps(float[][] samples, float[] timesteps) : CalibrationSource
+    private sealed class Steps(float[][] samples, float[] timesteps, bool known = false) : CalibrationSource
     {
+        public override IReadOnlyList<float> Timesteps => known ? timesteps : [];
+
         public override void Run(ModelSession session, BatchPolicy batch, RowsSeen seen, Action<int, int>? progress, CancellationToken cancellationToken)
         {
             for (var i = 0; i < samples.Length; i++)

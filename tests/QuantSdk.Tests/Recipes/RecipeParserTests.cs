@@ -38,6 +38,8 @@ public sealed class RecipeParserTests
     [DataRow("Steps", "20", "QSDK1020", "Scheduler")]
     [DataRow("Cache", "lives:up_blocks.2", "QSDK3060", "cached:PATTERN")]
     [DataRow("CacheSpeedup", "2", "QSDK1020", "auto")]
+    [DataRow("ScheduleRows", "8", "QSDK1020", "Scheduler")]
+    [DataRow("ScheduleRows", "1.5", "QSDK1020", "whole")]
     [DataRow("Targets", "tensorrt", "QSDK1021", "tensorrt-onnx")]
     [DataRow("Presicion", "int8", "QSDK1022", "'Precision'")]
     public void A_bad_value_names_itself_and_what_is_allowed(string key, string value, string code, string named)

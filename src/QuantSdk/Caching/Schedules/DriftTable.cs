@@ -12,18 +12,17 @@ namespace QuantSdk.Caching.Schedules;
 /// <param name="Propagation">[j]: by which factor an error of step j's prediction is found in the final samples.</param>
 internal sealed record DriftTable(float[]?[,] Errors, double[] Propagation)
 {
+    /// <summary>Which error is the n-th, −1 where it was not measured, and e·e′ of all pairs: a search predicts thousands of schedules.</summary>
+    private (int[,] Index, double[][] Dots)? _products;
+
     public int Steps => Propagation.Length;
 
-    private int Length => Errors.Cast<float[]?>().First(error => error is not null)!.Length;
-
     /// <summary>‖Σⱼ pⱼ·e(i → j)‖: what a schedule changes in the final samples, to first order. Infinite where an error was not measured.</summary>
-    public double Predict(ReadOnlySpan<int> full) =>
-        Change(full, Propagation) is { } change ? TensorPrimitives.Norm<float>(change) : double.PositiveInfinity;
-
-    /// <summary>Σⱼ wⱼ·e(i → j), or null where an error was not measured.</summary>
-    public float[]? Change(ReadOnlySpan<int> full, ReadOnlySpan<double> weights)
+    public double Predict(ReadOnlySpan<int> full)
     {
-        var sum = new float[Length];
+        var products = _products ??= Products();
+        Span<int> errors = stackalloc int[Steps], steps = stackalloc int[Steps];
+        var count = 0;
         for (int step = 0, next = 0, last = 0; step < Steps; step++)
         {
             if (next < full.Length && full[next] == step)
@@ -31,12 +30,18 @@ internal sealed record DriftTable(float[]?[,] Errors, double[] Propagation)
                 (last, next) = (step, next + 1);
                 continue;
             }
-            if (Errors[last, step] is not { } error)
-                return null;
-            if (weights[step] != 0)
-                TensorPrimitives.MultiplyAdd(error, (float)weights[step], sum, sum);
+            if (products.Index[last, step] is not (>= 0 and var index))
+                return double.PositiveInfinity;
+            (errors[count], steps[count]) = (index, step);
+            count++;
         }
-        return sum;
+        var sum = 0.0;
+        for (var a = 0; a < count; a++)
+        {
+            for (var b = 0; b <= a; b++)
+                sum += (a == b ? 1 : 2) * Propagation[steps[a]] * Propagation[steps[b]] * products.Dots[errors[a]][errors[b]];
+        }
+        return Math.Sqrt(Math.Max(0, sum));
     }
 
     /// <summary>
@@ -84,5 +89,36 @@ internal sealed record DriftTable(float[]?[,] Errors, double[] Propagation)
             for (var j = i + 1; j < Steps; j++)
                 costs[i, j] = Errors[i, j] is { } error ? Math.Pow(Math.Abs(Propagation[j]) * TensorPrimitives.Norm<float>(error), power) : double.PositiveInfinity;
         return costs;
+    }
+
+    private (int[,] Index, double[][] Dots) Products()
+    {
+        var index = new int[Steps, Steps];
+        var errors = new List<float[]>();
+        for (var i = 0; i < Steps; i++)
+        {
+            for (var j = 0; j < Steps; j++)
+            {
+                index[i, j] = Errors[i, j] is null ? -1 : errors.Count;
+                if (Errors[i, j] is { } error)
+                    errors.Add(error);
+            }
+        }
+        var dots = new double[errors.Count][];
+        Parallel.For(0, dots.Length, a => dots[a] = [.. Enumerable.Range(0, dots.Length).Select(b => b <= a ? Dot(errors[a], errors[b]) : 0)]);
+        for (var a = 0; a < dots.Length; a++)
+            for (var b = a + 1; b < dots.Length; b++)
+                dots[a][b] = dots[b][a];
+        return (index, dots);
+    }
+
+    /// <summary>In double from chunk to chunk: of long sums little may be left.</summary>
+    private static double Dot(ReadOnlySpan<float> a, ReadOnlySpan<float> b)
+    {
+        const int Chunk = 1024;
+        var sum = 0.0;
+        for (var start = 0; start < a.Length; start += Chunk)
+            sum += TensorPrimitives.Dot(a[start..Math.Min(start + Chunk, a.Length)], b[start..Math.Min(start + Chunk, a.Length)]);
+        return sum;
     }
 }

@@ -16,13 +16,22 @@ internal sealed class TrialLoop(
     /// <summary>How far errors carry varies little from row to row and from step to step.</summary>
     private const int PropagationRows = 4, PropagationStride = 4;
 
+    /// <summary>Predictions that are kept to be replayed.</summary>
+    private const long RecordingBudget = 256L << 20;
+
     private readonly IReadOnlyList<int> _steps = sampler.Schedule(steps).Steps;
+    private readonly Recordings _recordings = new(RecordingBudget);
     private float[]? _uncached;
 
     public int Steps => _steps[^1] + 1;
 
+    public int Rows => rows;
+
+    /// <summary>Rows of the model's batch for each sample.</summary>
+    public int Passes => guidanceScale == 1 ? 1 : 2;
+
     /// <summary>The samples of a run whose steps are all full.</summary>
-    public ReadOnlySpan<float> Uncached => _uncached ??= Run([.. Enumerable.Range(0, Steps)], default);
+    public ReadOnlySpan<float> Uncached => _uncached ??= Run(full, default);
 
     /// <summary>‖uncached samples‖.</summary>
     public double UncachedNorm => TensorPrimitives.Norm(Uncached);
@@ -42,16 +51,31 @@ internal sealed class TrialLoop(
     }
 
     /// <summary>The samples of a run.</summary>
-    /// <param name="fullSteps">The indices of full steps.</param>
-    public float[] Run(IEnumerable<int> fullSteps, CancellationToken cancellation)
+    public float[] Run(TrialSchedule schedule, CancellationToken cancellation)
     {
-        var plan = CachePlan.Of(CacheSchedule.Explicit(fullSteps), Steps, null);
-        return Run(new CachedDenoiser(full, live, tensors, plan), cancellation);
+        var (until, recorded) = _recordings.Longest(schedule, Steps);
+        // Where the run goes on with features of recorded steps, these steps are computed again.
+        IReadOnlyList<int> again = until < Steps ? schedule.Sources(until) is { Count: > 0 } sources ? sources : schedule.Extrapolation > 0 ? [schedule.Full.LastOrDefault(full => full < until)] : [] : [];
+        var replay = new Replay(new CachedDenoiser(full, live, tensors, schedule.Plan(Steps)), [.. recorded.Take(_steps.TakeWhile(step => step < until).Count())], again);
+        var samples = Run(replay, cancellation);
+        _recordings.Add(schedule, [.. replay.Predictions]);
+        return samples;
     }
 
     /// <summary>‖samples − uncached‖ / ‖uncached‖ over all rows.</summary>
-    public double Error(IEnumerable<int> fullSteps, CancellationToken cancellation) =>
-        TensorPrimitives.Distance(Run(fullSteps, cancellation), Uncached) / UncachedNorm;
+    public double Error(TrialSchedule schedule, CancellationToken cancellation) =>
+        TensorPrimitives.Distance(Run(schedule, cancellation), Uncached) / UncachedNorm;
+
+    /// <summary>Agreement of each output with the float model's on the same inputs, along the engine's own run: what caching and quantisation do together.</summary>
+    public IReadOnlyList<OutputQuality> Quality(ModelSession reference, TrialSchedule schedule, CancellationToken cancellation)
+    {
+        var judge = new JudgedDenoiser(new CachedDenoiser(full, live, tensors, schedule.Plan(Steps)), live, reference);
+        Run(judge, cancellation);
+        return judge.Quality;
+    }
+
+    /// <summary>Every n-th step full.</summary>
+    public TrialSchedule Every(int interval) => new([.. CacheSchedule.Every(interval).FullSteps(Steps)]);
 
     /// <summary>What reuse costs along the uncached trajectory.</summary>
     /// <param name="window">The most steps that features are reused.</param>
@@ -74,7 +98,7 @@ internal sealed class TrialLoop(
         var factors = measured.Select(step =>
         {
             var evaluation = _steps.TakeWhile(s => s < step).Count();
-            var change = Run(new Replay(full, [.. meter.Predictions.Take(evaluation), meter.OneStepOld[step]!]), cancellation);
+            var change = Run(new Replay(full, [.. meter.Predictions.Take(evaluation), meter.OneStepOld[step]!], []), cancellation);
             TensorPrimitives.Subtract(change, unchanged, change);
             var injected = meter.Errors[step - 1, step]!;
             return TensorPrimitives.Norm(injected) is var size and > 0 ? TensorPrimitives.Norm(change) / size * (TensorPrimitives.Dot(change, injected) < 0 ? -1.0 : 1.0) : 0;

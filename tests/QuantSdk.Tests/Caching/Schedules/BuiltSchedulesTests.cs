@@ -14,7 +14,7 @@ public sealed class BuiltSchedulesTests
         var metadata = new Dictionary<string, string>
         {
             ["Precision"] = "none", ["Cache"] = "blocks:1-4", ["Scheduler"] = Repository.Mmdit("scheduler/scheduler_config.json"), ["Steps"] = $"{steps}", ["GuidanceScale"] = "2",
-            ["CalibrationData"] = Repository.Mmdit("transformer_calib.npz"),
+            ["CalibrationData"] = Repository.Mmdit("transformer_calib.npz"), ["ScheduleRows"] = "6",
         };
         var request = new BuildRequest("m", Repository.Mmdit("transformer.onnx"), folder.Path, folder["engine"], null, 2, metadata, Repository.Mmdit("prompt_encoder.onnx"));
         var result = ModelBuilder.Build(request, new SilentLog(), default);
@@ -22,6 +22,9 @@ public sealed class BuiltSchedulesTests
         CollectionAssert.AreEqual(new[] { 4, 3 }, schedules.Select(s => s.Full.Count).ToArray()); // every 3rd and every 5th
         Assert.IsTrue(schedules.All(s => s.Steps == steps && s.Full[0] == 0 && s.Error > 0));
         Assert.IsLessThan(schedules[1].Error, schedules[0].Error);
+        Assert.AreSame(schedules, result.Report.Cache!.Schedules);
+        // In float the difference is that of features up to two steps old.
+        Assert.IsInRange(5, 60, result.Manifest.Cache.Quality!.Single().SqnrDb);
         using var model = QuantizedModel.Load(folder["engine"], new QuantizedModelOptions { Threads = 2 });
         CollectionAssert.AreEqual(schedules[0].Full.ToArray(), CacheSchedule.Built(3).FullSteps(steps, model.Manifest.Cache).ToArray());
 

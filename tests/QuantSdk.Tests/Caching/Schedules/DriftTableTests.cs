@@ -37,7 +37,7 @@ public sealed class DriftTableTests
         foreach (var (last, step) in new[] { (0, 1), (0, 2), (3, 4), (5, 6), (5, 7), (5, 8) })
             for (var i = 0; i < Length; i++)
                 sum[i] += table.Propagation[step] * table.Errors[last, step]![i];
-        Assert.AreEqual(Math.Sqrt(sum.Sum(x => x * x)), table.Predict([0, 3, 5]), 1e-6);
+        Assert.AreEqual(Math.Sqrt(sum.Sum(x => x * x)), table.Predict([0, 3, 5]), 1e-5);
         Assert.AreEqual(0, table.Predict([.. Enumerable.Range(0, Steps)]));
     }
 
