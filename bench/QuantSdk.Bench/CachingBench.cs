@@ -17,7 +17,7 @@ internal static class CachingBench
     /// <summary>Noise that schedules are searched on and noise that they are judged on.</summary>
     private const long CalibrationSeed = 5000, HeldOutSeed = 7000;
 
-    private const string Speed = "speed", Quality = "quality", Schedules = "schedules", Memory = "memory", Int8 = "int8", Overhead = "overhead";
+    private const string Speed = "speed", Quality = "quality", Schedules = "schedules", Memory = "memory", Int8 = "int8", Overhead = "overhead", Hoist = "hoist";
 
     /// <summary>
     /// The first cut of a model is the one its figures are named after. Schedules are searched on so many rows: the flatter the differences, the more it takes.
@@ -28,7 +28,7 @@ internal static class CachingBench
         ("mmdit", 40, [("", "blocks:1-4")]),
     ];
 
-    private static readonly string[] s_sections = [Speed, Quality, Schedules, Memory, Int8, Overhead];
+    private static readonly string[] s_sections = [Speed, Quality, Schedules, Memory, Int8, Overhead, Hoist];
 
     /// <summary>What is wrong with the arguments, or null.</summary>
     public static string? Unknown(IReadOnlyList<string> parts) =>
@@ -85,6 +85,8 @@ internal static class CachingBench
                     MeasureOverhead(engine);
                 if (prefix.Length == 0 && sections.Contains(Int8))
                     MeasureInt8(engine, cut);
+                if (prefix.Length == 0 && sections.Contains(Hoist))
+                    MeasureHoist(engine, cut);
             }
             report.Line();
         }
@@ -201,6 +203,23 @@ internal static class CachingBench
             report.Figure($"{Name}_cache_int8_N3_speedup", together);
             report.Figure($"{Name}_cache_int8_N3_of_product", together / (int8Speedup * cachedSpeedup));
             Judge("int8, N = 3, against float", engine, CacheSchedule.Every(3).FullSteps(Steps), "cache_int8_N3");
+        }
+
+        /// <summary>What does not depend on the sample, computed apart: whole loops on a prompt that was run before, and single steps at a timestep that was.</summary>
+        private void MeasureHoist(CachedEngine plain, string cut)
+        {
+            const int Rounds = 21;
+            using var hoisted = CachedEngine.Build(protocol, cut, "none", scratch, hoist: true);
+            var (loop, hoistedLoop) = Times(plain.Pipeline(null), hoisted.Pipeline(null));
+            using var run = Begin(plain.Model, new CachePlan([true, false], false));
+            using var hoistedRun = Begin(hoisted.Model, new CachePlan([true, false], false));
+            var steps = Interleaved.Rounds(Rounds, TimeSpan.Zero, Step(run, 0), Step(hoistedRun, 0), Step(run, 1), Step(hoistedRun, 1)).Select(t => t.Min()).ToArray();
+            report.Row("hoisted", "loop s", "hoisted s", "full ms", "hoisted ms", "live ms", "hoisted ms");
+            report.Row("", $"{loop / 1000:f2}", $"{hoistedLoop / 1000:f2}", $"{steps[0]:f2}", $"{steps[1]:f2}", $"{steps[2]:f2}", $"{steps[3]:f2}");
+            report.Figure($"{Name}_hoist_speedup", loop / hoistedLoop);
+            report.Figure($"{Name}_live_hoist_speedup", steps[2] / steps[3]);
+
+            static Action Step(CachedDenoiserRun run, int step) => () => run.Predict(step, 500, default);
         }
 
         /// <summary>

@@ -108,6 +108,9 @@ internal sealed record Recipe
     /// <summary>Cache=auto: how much error cached features may make that are one step old, relative; null: by <see cref="CacheSpeedup"/>.</summary>
     public double? CacheQuality { get; init; }
 
+    /// <summary>What does not depend on the values of the sample is computed apart, once a prompt or timestep.</summary>
+    public bool Hoist { get; init; }
+
     /// <summary>Decibels; null: no gate.</summary>
     public double? MinSqnr { get; init; }
 

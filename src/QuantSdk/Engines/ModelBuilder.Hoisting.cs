@@ -1,0 +1,89 @@
+using QuantSdk.Caching;
+using QuantSdk.Caching.Hoisting;
+using QuantSdk.Calibration;
+using QuantSdk.Onnx;
+using QuantSdk.Recipes;
+using QuantSdk.Rewriting;
+using QuantSdk.Runtime;
+
+namespace QuantSdk.Engines;
+
+/// <summary>Hoist: what does not depend on the sample, in engines of its own.</summary>
+internal sealed partial class ModelBuilder
+{
+    /// <summary>How the cpu's graph was divided, or null.</summary>
+    private HoistedModel? _hoisted;
+
+    /// <summary>The files of every model that is hoisted, whether it has something of the kind or not: they are declared before anyone has looked.</summary>
+    private static string HeadFile(string dependsOn, string form = "") => $"head.{dependsOn}{form}.onnx";
+
+    private static string Undivided(EngineFolder folder) => Path.Combine(folder.Scratch, "undivided.onnx");
+
+    private HoistedModel? Hoist(Recipe recipe, ModelProto lowered, DiffusionRoles? roles, EngineFolder folder)
+    {
+        if (!recipe.Hoist)
+            return null;
+        _hoisted = roles is null ? null : HoistedModel.Of(lowered, roles);
+        if (_hoisted is null)
+        {
+            _log.Warning("QSDK3081", $"{recipe.Name}: Hoist=true, and there is nothing to hoist: {(roles is null ? "the model has no sample and timestep inputs that could be told apart (SampleInput, TimestepInput name them)" : "everything that costs time depends on the sample")}. The engine is what it would be without.", _request.Model);
+            return null;
+        }
+        OnnxFile.Save(lowered, Undivided(folder), Path.ChangeExtension(Undivided(folder), ".data"));
+        _log.Detail($"hoisted: {string.Join(", ", _hoisted.Tensors.Select(t => $"{t.Name} ({t.DependsOn})"))}");
+        return _hoisted;
+    }
+
+    /// <summary>Writes the heads beside the portable graph, over the same data.</summary>
+    private static void WriteHeads(HoistedModel? hoisted, string portable)
+    {
+        foreach (var dependsOn in HeadDependence.All)
+        {
+            var head = Path.Combine(Path.GetDirectoryName(portable)!, HeadFile(dependsOn));
+            if (Has(hoisted, dependsOn))
+                OnnxFile.Save(hoisted!.Head(dependsOn), head, Path.ChangeExtension(head, ".data"));
+            Share(portable, head);
+        }
+    }
+
+    /// <summary>Optimises the heads beside the rest, over the same data.</summary>
+    private IReadOnlyList<HeadInfo>? OptimiseHeads(Recipe recipe, string portable, string optimised, bool prepack)
+    {
+        var heads = new List<HeadInfo>();
+        foreach (var dependsOn in HeadDependence.All)
+        {
+            var head = Path.Combine(Path.GetDirectoryName(optimised)!, HeadFile(dependsOn, ".optimised"));
+            if (Has(_hoisted, dependsOn))
+            {
+                OrtEngine.Optimise(Path.Combine(Path.GetDirectoryName(portable)!, HeadFile(dependsOn)), head, _request.Threads, prepack);
+                heads.Add(new HeadInfo(
+                    dependsOn, $"cpu/{HeadFile(dependsOn)}", recipe.Prepacked ? new OptimisedModel($"cpu/{HeadFile(dependsOn, ".optimised")}", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null, _hoisted!.Infos(dependsOn)));
+            }
+            Share(optimised, head);
+        }
+        return heads.Count == 0 ? null : heads;
+    }
+
+    private static bool Has(HoistedModel? hoisted, string dependsOn) => hoisted?.Tensors.Any(t => t.DependsOn == dependsOn) == true;
+
+    /// <summary>Moves a head's weights to the model's; a head that does not exist becomes an empty graph.</summary>
+    private static void Share(string model, string head)
+    {
+        if (!File.Exists(head))
+        {
+            OnnxFile.SaveGraph(new ModelProto { IrVersion = 8, Graph = new GraphProto { Name = "nothing" }, OpsetImport = { new OperatorSetIdProto { Version = 17 } } }, head);
+            return;
+        }
+        SharedWeights.Join(model, head);
+        // Of a head whose tensors are all small.
+        File.Delete(Path.ChangeExtension(head, ".data"));
+    }
+
+    private object? CheckHoisting(Manifest manifest, ModelSession reference, EngineFolder folder)
+    {
+        using var whole = ModelSession.Open(Undivided(folder), new SessionSettings { Threads = _request.Threads, DisabledOptimizers = CpuLowering.DisabledOptimizers });
+        using var divided = OpenShipped(manifest.Variants.Single(v => v.Target == "cpu"), folder);
+        HoistCheck.Run(whole, divided, CalibrationInputs.RandomRow(reference.Inputs, _request.Model));
+        return null;
+    }
+}
