@@ -87,7 +87,7 @@ public sealed class DeclarationTests
         using var project = new FixtureProject("""
             <QuantizedModel Include="a.onnx" Hoist="True" />
             <QuantizedModel Include="b.onnx" Hoist="false" />
-            <QuantizedModel Include="c.onnx" Targets="tensorrt-onnx, cpu" Prepacked="false" />
+            <QuantizedModel Include="c.onnx" Targets="tensorrt-onnx, cpu" Prepacked="false" Cache="up_blocks.2" />
             """, properties: "<QuantSdkPrecision>none</QuantSdkPrecision><QuantSdkHoist>true</QuantSdkHoist>").WithModels("a.onnx", "b.onnx", "c.onnx");
 
         Assert.IsTrue(project.BuildModels().Succeeded);
@@ -97,7 +97,7 @@ public sealed class DeclarationTests
             new[]
             {
                 "a/cpu/head.both.onnx", "a/cpu/head.both.optimised.onnx", "a/cpu/head.prompt.onnx", "a/cpu/head.prompt.optimised.onnx", "a/cpu/head.timestep.onnx", "a/cpu/head.timestep.optimised.onnx",
-                "c/cpu/head.both.onnx", "c/cpu/head.prompt.onnx", "c/cpu/head.timestep.onnx",
+                "c/cpu/head.both.full.onnx", "c/cpu/head.both.onnx", "c/cpu/head.prompt.onnx", "c/cpu/head.timestep.full.onnx", "c/cpu/head.timestep.onnx",
             },
             files);
         Assert.AreEqual("true", project.LastRequest("c.onnx").GetProperty("metadata").GetProperty("Hoist").GetString());

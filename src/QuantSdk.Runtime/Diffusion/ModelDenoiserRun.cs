@@ -32,8 +32,7 @@ internal sealed class ModelDenoiserRun : IDenoiserRun
     /// <summary>Predicts with another model, which reads its sample and timestep where this one does: see <see cref="ModelBinding.Borrower"/>.</summary>
     public ReadOnlySpan<float> PredictBy(ModelBinding borrower, float timestep)
     {
-        Binding.Hoist(Feed(timestep));
-        borrower.Run();
+        Binding.RunAt(Feed(timestep), borrower);
         return Prediction(borrower);
     }
 

@@ -18,6 +18,7 @@ internal sealed class HoistedValues : IDisposable
     private readonly IReadOnlyList<BoundInput> _own;
     private readonly long _mostBytes;
     private readonly Dictionary<double, Values>[] _kept;
+    private readonly Dictionary<ModelSession, bool[]> _needed = [];
 
     /// <summary>What each head has given for the run at hand.</summary>
     private readonly Values?[] _current;
@@ -25,14 +26,15 @@ internal sealed class HoistedValues : IDisposable
     private int _prompt;
     private long _bytes;
 
-    /// <param name="own">The model's inputs that a caller feeds; the heads read some of them in place.</param>
-    public HoistedValues(IReadOnlyList<ModelHead> heads, IReadOnlyList<BoundInput> own, long mostBytes = MostBytes)
+    /// <param name="model">What reads the heads.</param>
+    /// <param name="own">Its inputs that a caller feeds; the heads read some of them in place.</param>
+    public HoistedValues(ModelSession model, IReadOnlyList<BoundInput> own, long mostBytes = MostBytes)
     {
-        (_heads, _own, _mostBytes) = (heads, own, mostBytes);
-        _kept = [.. heads.Select(_ => new Dictionary<double, Values>())];
-        _current = new Values?[heads.Count];
+        (_heads, _own, _mostBytes) = (model.Heads, own, mostBytes);
+        _kept = [.. _heads.Select(_ => new Dictionary<double, Values>())];
+        _current = new Values?[_heads.Count];
         // Whatever the inputs hold: the shapes of the values are known from now on.
-        Evaluate(null);
+        Evaluate(null, model);
     }
 
     /// <summary>Inputs that read the values from now on, after each <see cref="Evaluate"/> the latest ones.</summary>
@@ -49,12 +51,17 @@ internal sealed class HoistedValues : IDisposable
 
     /// <summary>Computes what is not known.</summary>
     /// <param name="timestep">What the timestep input holds, where values of it may be kept; null to compute everything on what the inputs hold.</param>
-    public void Evaluate(double? timestep)
+    /// <param name="reader">What reads the values next.</param>
+    public void Evaluate(double? timestep, ModelSession reader)
     {
         if (_bytes > _mostBytes)
             Clear();
+        if (!_needed.TryGetValue(reader, out var needed))
+            _needed[reader] = needed = Needed(reader);
         for (var i = 0; i < _heads.Count; i++)
         {
+            if (!needed[i])
+                continue;
             var head = _heads[i];
             var key = head.OnTimestep ? timestep ?? Any : Any;
             if (!_kept[i].TryGetValue(key, out var values))
@@ -74,7 +81,8 @@ internal sealed class HoistedValues : IDisposable
             _current[i] = values;
         }
         foreach (var (input, head, output) in _lent)
-            input.Lend(_current[head]!.Outputs[output]);
+            if (needed[head])
+                input.Lend(_current[head]!.Outputs[output]);
     }
 
     /// <summary>The prompt has changed: nothing that depends on it is known any more.</summary>
@@ -97,6 +105,24 @@ internal sealed class HoistedValues : IDisposable
             _kept[i].Clear();
         }
         _bytes = 0;
+    }
+
+    /// <summary>The heads that a model reads, and those that they read.</summary>
+    private bool[] Needed(ModelSession reader)
+    {
+        var needed = new bool[_heads.Count];
+        Mark(reader);
+        return needed;
+
+        void Mark(ModelSession session)
+        {
+            foreach (var port in session.Inputs.Concat(session.Hoisted))
+                if (Find(port.Name) is (>= 0, _) source && !needed[source.Head])
+                {
+                    needed[source.Head] = true;
+                    Mark(_heads[source.Head].Session);
+                }
+        }
     }
 
     /// <summary>A head on the model's inputs and on what the heads before it have given.</summary>

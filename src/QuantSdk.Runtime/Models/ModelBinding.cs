@@ -65,7 +65,7 @@ public sealed class ModelBinding : IDisposable
     {
         ThrowIfDisposed();
         // Any input may have been written.
-        _hoisted?.Evaluate(null);
+        _hoisted?.Evaluate(null, _model);
         RunBound();
     }
 
@@ -75,15 +75,18 @@ public sealed class ModelBinding : IDisposable
     /// </summary>
     internal void RunAt(double timestep)
     {
-        Hoist(timestep);
+        ThrowIfDisposed();
+        _hoisted?.Evaluate(timestep, _model);
         RunBound();
     }
 
-    /// <summary>What <see cref="RunAt"/> does first, for a borrower to be run after it.</summary>
-    internal void Hoist(double timestep)
+    /// <summary>Likewise a borrower, for which only what it reads is evaluated.</summary>
+    internal void RunAt(double timestep, ModelBinding borrower)
     {
         ThrowIfDisposed();
-        _hoisted?.Evaluate(timestep);
+        borrower.ThrowIfDisposed();
+        _hoisted?.Evaluate(timestep, borrower._model);
+        borrower.RunBound();
     }
 
     private void RunBound()

@@ -78,7 +78,7 @@ internal sealed class ModelSession : IDisposable
         BoundInput[] own = [.. Inputs.Select(input => new BoundInput(input, input.Check(inputShapes[input.Name], File)))];
         if (Hoisted.Count == 0)
             return Bind(own);
-        var hoisted = new HoistedValues(Heads, own);
+        var hoisted = new HoistedValues(this, own);
         try
         {
             return Remember(new ModelBinding(this, _session, [.. own, .. hoisted.Lend(Hoisted)], hoisted));

@@ -14,16 +14,13 @@ internal sealed partial class ModelBuilder
     /// <summary>How the cpu's graph was divided, or null.</summary>
     private HoistedModel? _hoisted;
 
-    /// <summary>The files of every model that is hoisted, whether it has something of the kind or not: they are declared before anyone has looked.</summary>
-    private static string HeadFile(string dependsOn, string form = "") => $"head.{dependsOn}{form}.onnx";
-
     private static string Undivided(EngineFolder folder) => Path.Combine(folder.Scratch, "undivided.onnx");
 
-    private HoistedModel? Hoist(Recipe recipe, ModelProto lowered, DiffusionRoles? roles, EngineFolder folder)
+    private HoistedModel? Hoist(Recipe recipe, ModelProto lowered, ModelProto? live, DiffusionRoles? roles, EngineFolder folder)
     {
         if (!recipe.Hoist)
             return null;
-        _hoisted = roles is null ? null : HoistedModel.Of(lowered, roles);
+        _hoisted = roles is null ? null : HoistedModel.Of(lowered, roles, live);
         if (_hoisted is null)
         {
             _log.Warning("QSDK3081", $"{recipe.Name}: Hoist=true, and there is nothing to hoist: {(roles is null ? "the model has no sample and timestep inputs that could be told apart (SampleInput, TimestepInput name them)" : "everything that costs time depends on the sample")}. The engine is what it would be without.", _request.Model);
@@ -35,13 +32,13 @@ internal sealed partial class ModelBuilder
     }
 
     /// <summary>Writes the heads beside the portable graph, over the same data.</summary>
-    private static void WriteHeads(HoistedModel? hoisted, string portable)
+    private static void WriteHeads(Recipe recipe, HoistedModel? hoisted, string portable)
     {
-        foreach (var dependsOn in HeadDependence.All)
+        foreach (var part in HeadPart.All(recipe.Cache is not null))
         {
-            var head = Path.Combine(Path.GetDirectoryName(portable)!, HeadFile(dependsOn));
-            if (Has(hoisted, dependsOn))
-                OnnxFile.Save(hoisted!.Head(dependsOn), head, Path.ChangeExtension(head, ".data"));
+            var head = Path.Combine(Path.GetDirectoryName(portable)!, part.File());
+            if (hoisted?.Of(part).Any() == true)
+                OnnxFile.Save(hoisted.Head(part), head, Path.ChangeExtension(head, ".data"));
             Share(portable, head);
         }
     }
@@ -50,21 +47,19 @@ internal sealed partial class ModelBuilder
     private IReadOnlyList<HeadInfo>? OptimiseHeads(Recipe recipe, string portable, string optimised, bool prepack)
     {
         var heads = new List<HeadInfo>();
-        foreach (var dependsOn in HeadDependence.All)
+        foreach (var part in HeadPart.All(recipe.Cache is not null))
         {
-            var head = Path.Combine(Path.GetDirectoryName(optimised)!, HeadFile(dependsOn, ".optimised"));
-            if (Has(_hoisted, dependsOn))
+            var head = Path.Combine(Path.GetDirectoryName(optimised)!, part.File(".optimised"));
+            if (_hoisted?.Of(part).Any() == true)
             {
-                OrtEngine.Optimise(Path.Combine(Path.GetDirectoryName(portable)!, HeadFile(dependsOn)), head, _request.Threads, prepack);
+                OrtEngine.Optimise(Path.Combine(Path.GetDirectoryName(portable)!, part.File()), head, _request.Threads, prepack);
                 heads.Add(new HeadInfo(
-                    dependsOn, $"cpu/{HeadFile(dependsOn)}", recipe.Prepacked ? new OptimisedModel($"cpu/{HeadFile(dependsOn, ".optimised")}", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null, _hoisted!.Infos(dependsOn)));
+                    part.DependsOn, $"cpu/{part.File()}", recipe.Prepacked ? new OptimisedModel($"cpu/{part.File(".optimised")}", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null, _hoisted.Infos(part)));
             }
             Share(optimised, head);
         }
         return heads.Count == 0 ? null : heads;
     }
-
-    private static bool Has(HoistedModel? hoisted, string dependsOn) => hoisted?.Tensors.Any(t => t.DependsOn == dependsOn) == true;
 
     /// <summary>Moves a head's weights to the model's; a head that does not exist becomes an empty graph.</summary>
     private static void Share(string model, string head)

@@ -137,12 +137,13 @@ internal sealed partial class ModelBuilder
         {
             var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
             var lowered = plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering, rounded);
-            var hoisted = lowering == "cpu" ? Hoist(recipe, lowered, roles, folder) : null;
+            var live = cached?.Live(lowered);
+            var hoisted = lowering == "cpu" ? Hoist(recipe, lowered, live, roles, folder) : null;
             var portable = folder.Write(lowering, hoisted?.Rest(lowered) ?? lowered);
             if (lowering == "cpu" && recipe.Hoist)
-                WriteHeads(hoisted, portable);
-            if (cached is not null)
-                WriteLive(cached.Live(lowered) is var live && hoisted is not null ? hoisted.Rest(live) : live, portable);
+                WriteHeads(recipe, hoisted, portable);
+            if (live is not null)
+                WriteLive(hoisted?.Rest(live) ?? live, portable);
         }
         return null;
     }
@@ -172,14 +173,14 @@ internal sealed partial class ModelBuilder
             OrtEngine.Optimise(portable, optimised, _request.Threads, prepack);
             var heads = recipe.Hoist ? OptimiseHeads(recipe, portable, optimised, prepack) : null;
             if (plan is not null)
-                fused = FusedLayers.Count(OnnxFile.Load(optimised), plan, heads?.Select(h => OnnxFile.Load(Path.Combine(Path.GetDirectoryName(optimised)!, HeadFile(h.DependsOn, ".optimised")))));
+                fused = FusedLayers.Count(OnnxFile.Load(optimised), plan, heads?.Select(h => OnnxFile.Load(Path.Combine(Path.GetDirectoryName(optimised)!, Path.ChangeExtension(Path.GetFileName(h.Model), ".optimised.onnx")))));
             var live = tensors is null ? null : OptimiseLive(recipe, portable, optimised, tensors, prepack);
             if (!recipe.Portable)
             {
                 File.Delete(portable);
                 File.Delete(Path.Combine(Path.GetDirectoryName(portable)!, "live.onnx"));
-                foreach (var head in HeadDependence.All)
-                    File.Delete(Path.Combine(Path.GetDirectoryName(portable)!, HeadFile(head)));
+                foreach (var head in HeadPart.All(cached: true))
+                    File.Delete(Path.Combine(Path.GetDirectoryName(portable)!, head.File()));
                 File.Delete(Path.ChangeExtension(portable, ".data"));
             }
             variants.Add(new EngineVariant(

@@ -50,6 +50,7 @@ internal sealed class EngineFolder
         Write($"{target}/model{form}.data");
         if (cached) Write($"{target}/live{form}.onnx");
         foreach (var head in hoisted ? new[] { "prompt", "timestep", "both" } : []) Write($"{target}/head.{head}{form}.onnx");
+        foreach (var head in hoisted && cached ? new[] { "timestep", "both" } : []) Write($"{target}/head.{head}.full{form}.onnx");
     }
 
     private void Write(string path)

@@ -22,7 +22,8 @@ internal sealed class HoistedModel
     public IReadOnlyList<HoistedTensor> Tensors { get; }
 
     /// <summary>Divides a lowered model; null where nothing that costs arithmetic is independent of the sample.</summary>
-    public static HoistedModel? Of(ModelProto lowered, DiffusionRoles roles)
+    /// <param name="live">Its live part, or null where it is not cached.</param>
+    public static HoistedModel? Of(ModelProto lowered, DiffusionRoles roles, ModelProto? live = null)
     {
         var found = HoistFrontier.Find(new GraphView(lowered.Graph), roles);
         // Not the shapes that runs have: given these, ONNX Runtime knows more of the rest than it does of the whole, fuses more, and rounds otherwise.
@@ -30,12 +31,31 @@ internal sealed class HoistedModel
             return null;
         // Sums of sizes and masks of bools cost nothing.
         HoistedTensor[] floats = [.. found.Where(t => types.TryGetValue(t.Name, out var type) && ElementType.IsFloat(type.ElemType))];
-        return floats.Length == 0 ? null : new HoistedModel(lowered, floats, types);
+        if (floats.Length == 0)
+            return null;
+        var hoisted = new HoistedModel(lowered, floats, types);
+        if (live is null)
+            return hoisted;
+        var read = hoisted.ReadBy(live);
+        return new HoistedModel(lowered, [.. floats.Select(t => t with { OnlyFull = t.DependsOn != HeadDependence.Prompt && !read.Contains(t.Name) })], types);
+    }
+
+    /// <summary>The tensors that a part of the model reads, and those of which heads compute these.</summary>
+    private HashSet<string> ReadBy(ModelProto part)
+    {
+        var read = Read(Rest(part).Graph);
+        var earlier = Tensors.Where(t => t.DependsOn != HeadDependence.Both).Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
+        var both = Tensors.Where(t => t.DependsOn == HeadDependence.Both && read.Contains(t.Name)).Select(t => t.Name);
+        read.UnionWith(BackwardSlice.Of(new GraphView(Lowered.Graph), both, earlier).Read);
+        return read;
     }
 
     /// <summary>What a head computes, as the manifest lists it.</summary>
-    public IReadOnlyList<TensorInfo> Infos(string dependsOn) =>
-        [.. Tensors.Where(t => t.DependsOn == dependsOn).Select(t => new TensorInfo(t.Name, ElementType.Name(_types[t.Name].ElemType), [.. _types[t.Name].Shape?.Dim.Select(d => d.HasDimValue ? d.DimValue : -1) ?? []]))];
+    public IReadOnlyList<TensorInfo> Infos(HeadPart part) =>
+        [.. Of(part).Select(t => new TensorInfo(t.Name, ElementType.Name(_types[t.Name].ElemType), [.. _types[t.Name].Shape?.Dim.Select(d => d.HasDimValue ? d.DimValue : -1) ?? []]))];
+
+    /// <summary>The tensors that a head computes.</summary>
+    public IEnumerable<HoistedTensor> Of(HeadPart part) => Tensors.Where(t => t.DependsOn == part.DependsOn && t.OnlyFull == part.OnlyFull);
 
     /// <summary>The nodes that heads run.</summary>
     public IReadOnlySet<NodeProto> Nodes() => BackwardSlice.Of(new GraphView(Lowered.Graph), Tensors.Select(t => t.Name), new HashSet<string>()).Nodes;
@@ -44,13 +64,13 @@ internal sealed class HoistedModel
     /// One head: its outputs are its tensors, its inputs what it reads of the model's and of the heads' before it. Where it needs the sample's shape it has the
     /// sample among them.
     /// </summary>
-    public ModelProto Head(string dependsOn)
+    public ModelProto Head(HeadPart part)
     {
-        var before = HeadDependence.All.TakeWhile(d => d != dependsOn).ToHashSet(StringComparer.Ordinal);
+        var before = HeadDependence.All.TakeWhile(d => d != part.DependsOn).ToHashSet(StringComparer.Ordinal);
         var proto = Lowered.Clone();
         var graph = proto.Graph;
         graph.Output.Clear();
-        graph.Output.Add(Tensors.Where(t => t.DependsOn == dependsOn).Select(t => Value(t.Name)));
+        graph.Output.Add(Of(part).Select(t => Value(t.Name)));
         Cut(graph, [.. Tensors.Where(t => before.Contains(t.DependsOn)).Select(t => t.Name)], graph.Input.Count);
         var read = Read(graph);
         DeadCode.Retain(graph.Input, i => read.Contains(i.Name));

@@ -16,14 +16,24 @@ public sealed class HoistedModelTests
     public void The_frontier_is_the_last_arithmetic_without_the_sample()
     {
         var hoisted = HoistedModel.Of(ConditionedModel.Create(), ConditionedModel.Roles)!;
-        Assert.AreEqual("time timestep, prompt prompt, sum both, key prompt, mask prompt", string.Join(", ", hoisted.Tensors.Select(t => $"{t.Name} {t.DependsOn}")));
-        Assert.AreEqual("sum[-1,4]", string.Join(' ', hoisted.Infos(HeadDependence.Both).Select(i => $"{i.Name}[{string.Join(',', i.Shape)}]")));
+        Assert.AreEqual("time timestep, prompt prompt, sum both, deep both, key prompt, mask prompt", string.Join(", ", hoisted.Tensors.Select(t => $"{t.Name} {t.DependsOn}")));
+        Assert.AreEqual("sum[-1,4] deep[-1,4]", string.Join(' ', hoisted.Infos(new(HeadDependence.Both, false)).Select(i => $"{i.Name}[{string.Join(',', i.Shape)}]")));
         var rest = hoisted.Rest(hoisted.Lowered).Graph;
-        Assert.AreEqual("sample timestep text sum key mask", string.Join(' ', rest.Input.Select(i => i.Name)));
+        Assert.AreEqual("sample timestep text sum deep key mask", string.Join(' ', rest.Input.Select(i => i.Name)));
         Assert.IsTrue(rest.Node.Any(n => n.OpType == "Reshape" && n.Input[0] == "sum"), "what lays out anew stays");
-        Assert.AreEqual("text", string.Join(' ', hoisted.Head(HeadDependence.Prompt).Graph.Input.Select(i => i.Name)));
-        Assert.AreEqual("sample timestep", string.Join(' ', hoisted.Head(HeadDependence.Timestep).Graph.Input.Select(i => i.Name)), "the sample for its shape");
-        Assert.AreEqual("time prompt", string.Join(' ', hoisted.Head(HeadDependence.Both).Graph.Input.Select(i => i.Name).OrderDescending(StringComparer.Ordinal)), "what other heads have computed");
+        Assert.AreEqual("text", string.Join(' ', hoisted.Head(new(HeadDependence.Prompt, false)).Graph.Input.Select(i => i.Name)));
+        Assert.AreEqual("sample timestep", string.Join(' ', hoisted.Head(new(HeadDependence.Timestep, false)).Graph.Input.Select(i => i.Name)), "the sample for its shape");
+        Assert.AreEqual("time prompt", string.Join(' ', hoisted.Head(new(HeadDependence.Both, false)).Graph.Input.Select(i => i.Name).OrderDescending(StringComparer.Ordinal)), "what other heads have computed");
+    }
+
+    [TestMethod]
+    public void What_only_full_steps_read_is_apart()
+    {
+        var hoisted = HoistedModel.Of(ConditionedModel.Create(), ConditionedModel.Roles, ConditionedModel.Live())!;
+        Assert.AreEqual("deep", string.Join(' ', hoisted.Tensors.Where(t => t.OnlyFull).Select(t => t.Name)), "neither what live steps read nor what that is computed from");
+        Assert.AreEqual("sum", string.Join(' ', hoisted.Of(new HeadPart(HeadDependence.Both, false)).Select(t => t.Name)));
+        Assert.AreEqual("time prompt", string.Join(' ', hoisted.Head(new(HeadDependence.Both, true)).Graph.Input.Select(i => i.Name)));
+        Assert.AreEqual("sample timestep text sum key", string.Join(' ', hoisted.Rest(ConditionedModel.Live()).Graph.Input.Select(i => i.Name)));
     }
 
     [TestMethod]
@@ -40,7 +50,7 @@ public sealed class HoistedModelTests
         var values = inputs.ToDictionary();
         foreach (var dependsOn in HeadDependence.All)
         {
-            var head = hoisted.Head(dependsOn);
+            var head = hoisted.Head(new(dependsOn, false));
             Assert.IsEmpty(head.Graph.Input.Where(i => dependsOn == HeadDependence.Prompt ? i.Name == roles.Timestep : dependsOn == HeadDependence.Timestep && i.Name.Contains("encoder", StringComparison.Ordinal)));
             foreach (var (tensor, value) in RandomRuns.Run(head, values.Where(v => head.Graph.Input.Any(i => i.Name == v.Key)).ToDictionary()))
                 values.Add(tensor, value);

@@ -87,10 +87,10 @@ public sealed class HoistedValuesTests
         using var folder = new TempFolder();
         using var model = Open(folder, noisy: HeadDependence.Timestep);
         var own = model.Session.Inputs.Select(port => new BoundInput(port, Shapes()[port.Name])).ToArray();
-        // Two tensors at each of two timesteps, and at the one that the inputs hold by themselves.
-        foreach (var (most, kept) in ((long, bool)[])[(1 << 20, true), (6L * Rows * ConditionedModel.Width * sizeof(float), false)])
+        // Three tensors at each of two timesteps, and at the one that the inputs hold by themselves.
+        foreach (var (most, kept) in ((long, bool)[])[(1 << 20, true), (9L * Rows * ConditionedModel.Width * sizeof(float), false)])
         {
-            using var values = new HoistedValues(model.Session.Heads, own, most);
+            using var values = new HoistedValues(model.Session, own, most);
             var lent = values.Lend(model.Session.Hoisted).Single(input => input.Port.Name == "sum");
             var first = At(1);
             At(2);
@@ -100,10 +100,37 @@ public sealed class HoistedValuesTests
 
             float[] At(double timestep)
             {
-                values.Evaluate(timestep);
+                values.Evaluate(timestep, model.Session);
                 return lent.Value.GetTensorDataAsSpan<float>().ToArray();
             }
         }
+    }
+
+    [TestMethod]
+    public void A_live_part_has_only_what_it_reads_evaluated()
+    {
+        using var folder = new TempFolder();
+        var hoisted = HoistedModel.Of(ConditionedModel.Create(), ConditionedModel.Roles, ConditionedModel.Live())!;
+        HeadPart[] parts = [.. HeadPart.All(cached: true).Where(p => hoisted.Of(p).Any())];
+        Assert.HasCount(4, parts);
+        foreach (var part in parts)
+            OnnxFile.Save(hoisted.Head(part), folder[part.File()], folder[part.File() + ".data"]);
+        OnnxFile.Save(hoisted.Rest(hoisted.Lowered), folder["m.onnx"], folder["m.data"]);
+        OnnxFile.Save(hoisted.Rest(ConditionedModel.Live()), folder["live.onnx"], folder["live.data"]);
+        using var full = QuantizedModel.OpenWithHeads(folder["m.onnx"], parts.Select(p => (folder[p.File()], p.DependsOn)), new SessionSettings { Threads = 1 });
+        using var live = ModelSession.Open(folder["live.onnx"], new SessionSettings { Threads = 1 });
+        using var values = new HoistedValues(full, [.. full.Inputs.Select(port => new BoundInput(port, Shapes()[port.Name]))]);
+        var inputs = values.Lend(full.Hoisted).ToDictionary(input => input.Port.Name);
+        values.Evaluate(1, full);
+        var (sum, deep) = (inputs["sum"].Value, inputs["deep"].Value);
+        values.Evaluate(2, live);
+        Assert.AreNotSame(sum, inputs["sum"].Value);
+        Assert.AreSame(deep, inputs["deep"].Value);
+        values.Evaluate(2, full);
+        Assert.AreNotSame(deep, inputs["deep"].Value);
+        values.Evaluate(1, full);
+        Assert.AreSame(sum, inputs["sum"].Value);
+        Assert.AreSame(deep, inputs["deep"].Value);
     }
 
     private static Dictionary<string, ModelTensor> Text(int seed) => new() { ["text"] = ModelTensor.Create(TestModels.Random(Rows * ConditionedModel.Width, seed), Rows, ConditionedModel.Width) };
@@ -132,7 +159,7 @@ public sealed class HoistedValuesTests
         var hoisted = HoistedModel.Of(ConditionedModel.Create(), ConditionedModel.Roles)!;
         foreach (var dependsOn in HeadDependence.All)
         {
-            var head = hoisted.Head(dependsOn);
+            var head = hoisted.Head(new(dependsOn, false));
             if (dependsOn == noisy)
                 AddNoise(head.Graph);
             OnnxFile.Save(head, folder[$"{dependsOn}.onnx"], folder[$"{dependsOn}.data"]);
