@@ -207,14 +207,17 @@ public sealed class QuantizedModel : IDisposable
         }
     }
 
-    /// <summary>Opens a model and the heads that compute some of its inputs.</summary>
+    /// <summary>
+    /// Opens a model and the heads that compute some of its inputs. What is computed for every timestep of a run is little beside a step: waking other threads for
+    /// it, and putting them to sleep before the step, costs more than they bring.
+    /// </summary>
     internal static ModelSession OpenWithHeads(string path, IEnumerable<(string Path, string DependsOn)> heads, SessionSettings settings)
     {
         var opened = new List<ModelHead>();
         try
         {
             foreach (var head in heads)
-                opened.Add(new ModelHead(ModelSession.Open(head.Path, settings), head.DependsOn));
+                opened.Add(new ModelHead(ModelSession.Open(head.Path, head.DependsOn == HeadDependence.Prompt ? settings : settings with { Threads = 1 }), head.DependsOn));
             return ModelSession.Open(path, settings, opened);
         }
         catch
