@@ -62,7 +62,7 @@ internal sealed record Quantisation(OnnxModel Original, OnnxModel Model, Plan Pl
     public ModelSession OpenEngine(out FusedLayers fused, bool timed = true)
     {
         var optimised = Path.ChangeExtension(Portable, ".optimised.onnx");
-        OrtEngine.Optimise(Portable, optimised, Threads);
+        OrtEngine.Optimise(Portable, optimised, Threads, EngineForm.Of(Plan));
         fused = FusedLayers.Count(OnnxFile.Load(optimised), Plan);
         return ModelSession.Open(optimised, new SessionSettings
         {

@@ -41,10 +41,10 @@ internal sealed partial class ModelBuilder
     }
 
     /// <summary>Optimises the live part beside the full one, over the same data.</summary>
-    private CachedVariant OptimiseLive(Recipe recipe, string portable, string optimised, IReadOnlyList<TensorInfo> tensors, bool prepack)
+    private CachedVariant OptimiseLive(Recipe recipe, string portable, string optimised, IReadOnlyList<TensorInfo> tensors, EngineForm form)
     {
         var live = Path.Combine(Path.GetDirectoryName(optimised)!, "live.optimised.onnx");
-        OrtEngine.Optimise(Path.Combine(Path.GetDirectoryName(portable)!, "live.onnx"), live, _request.Threads, prepack);
+        OrtEngine.Optimise(Path.Combine(Path.GetDirectoryName(portable)!, "live.onnx"), live, _request.Threads, form);
         SharedWeights.Join(optimised, live);
         return new CachedVariant("cpu/live.onnx", recipe.Prepacked ? new OptimisedModel("cpu/live.optimised.onnx", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null, tensors);
     }

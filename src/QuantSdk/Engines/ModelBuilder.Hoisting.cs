@@ -3,7 +3,6 @@ using QuantSdk.Caching.Hoisting;
 using QuantSdk.Calibration;
 using QuantSdk.Onnx;
 using QuantSdk.Recipes;
-using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Engines;
@@ -44,7 +43,7 @@ internal sealed partial class ModelBuilder
     }
 
     /// <summary>Optimises the heads beside the rest, over the same data.</summary>
-    private IReadOnlyList<HeadInfo>? OptimiseHeads(Recipe recipe, string portable, string optimised, bool prepack)
+    private IReadOnlyList<HeadInfo>? OptimiseHeads(Recipe recipe, string portable, string optimised, EngineForm form)
     {
         var heads = new List<HeadInfo>();
         foreach (var part in HeadPart.All(recipe.Cache is not null))
@@ -52,7 +51,7 @@ internal sealed partial class ModelBuilder
             var head = Path.Combine(Path.GetDirectoryName(optimised)!, part.File(".optimised"));
             if (_hoisted?.Of(part).Any() == true)
             {
-                OrtEngine.Optimise(Path.Combine(Path.GetDirectoryName(portable)!, part.File()), head, _request.Threads, prepack);
+                OrtEngine.Optimise(Path.Combine(Path.GetDirectoryName(portable)!, part.File()), head, _request.Threads, form);
                 heads.Add(new HeadInfo(
                     part.DependsOn, $"cpu/{part.File()}", recipe.Prepacked ? new OptimisedModel($"cpu/{part.File(".optimised")}", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null, _hoisted.Infos(part)));
             }
@@ -74,10 +73,17 @@ internal sealed partial class ModelBuilder
         File.Delete(Path.ChangeExtension(head, ".data"));
     }
 
-    private object? CheckHoisting(Manifest manifest, ModelSession reference, EngineFolder folder)
+    private object? CheckHoisting(Manifest manifest, EngineForm form, ModelSession reference, EngineFolder folder)
     {
-        using var whole = ModelSession.Open(Undivided(folder), new SessionSettings { Threads = _request.Threads, DisabledOptimizers = CpuLowering.DisabledOptimizers });
-        using var divided = OpenShipped(manifest.Variants.Single(v => v.Target == "cpu"), folder);
+        var variant = manifest.Variants.Single(v => v.Target == "cpu");
+        var undivided = Undivided(folder);
+        if (variant.Optimised is not null)
+        {
+            undivided = Path.ChangeExtension(undivided, ".optimised.onnx");
+            OrtEngine.Optimise(Undivided(folder), undivided, _request.Threads, form);
+        }
+        using var whole = ModelSession.Open(undivided, Shipped(variant));
+        using var divided = OpenShipped(variant, folder);
         HoistCheck.Run(whole, divided, CalibrationInputs.RandomRow(reference.Inputs, _request.Model));
         return null;
     }

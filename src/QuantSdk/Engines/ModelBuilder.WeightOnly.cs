@@ -27,7 +27,7 @@ internal sealed partial class ModelBuilder
         var first = recipe.Targets[0] == "cpu" ? "cpu" : "tensorrt";
         var (inputs, outputs) = Phase("BuildEngine", () => Ports(folder.Model(first)));
         var (variants, _) = recipe.Prepacked || !recipe.Targets.Contains("cpu")
-            ? Phase("BuildEngine", () => BuildEngines(recipe, null, folder, prepack: false))
+            ? Phase("BuildEngine", () => BuildEngines(recipe, null, folder, new EngineForm(Prepacked: false)))
             : (PortableVariants(recipe, folder), null);
         var manifest = new Manifest
         {

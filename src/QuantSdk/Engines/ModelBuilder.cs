@@ -81,7 +81,7 @@ internal sealed partial class ModelBuilder
         {
             plan = choice?.Plan ?? plan;
             Phase("Quantize", () => Lower(recipe, model, plan, rounded, cached, roles, folder));
-            (var variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder, prepack: plan?.Layers.Any(l => l.Activation.Format == "float") != true, cached));
+            (var variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder, EngineForm.Of(plan), cached));
             manifest = new Manifest
             {
                 Name = recipe.Name,
@@ -109,7 +109,7 @@ internal sealed partial class ModelBuilder
         var built = manifest;
         var cut = cached is null ? null : Phase("Verify", () => Check(cached, uncut, plan, built, reference, folder));
         if (_hoisted is not null)
-            Phase("Verify", () => CheckHoisting(manifest, reference, folder));
+            Phase("Verify", () => CheckHoisting(built, EngineForm.Of(plan), reference, folder));
         if (manifest.Cache is { } caching)
             manifest = manifest with { Cache = caching with { Schedules = Phase("Verify", () => SearchSchedules(recipe, built, inputs, reference, folder)) } };
         Gates.Check(recipe, manifest.Quality, EngineBytes(manifest.Variants), _request.Model);
@@ -156,7 +156,7 @@ internal sealed partial class ModelBuilder
         return proto;
     }
 
-    private (IReadOnlyList<EngineVariant>, FusedLayers?) BuildEngines(Recipe recipe, Plan? plan, EngineFolder folder, bool prepack = true, CachedModel? cached = null)
+    private (IReadOnlyList<EngineVariant>, FusedLayers?) BuildEngines(Recipe recipe, Plan? plan, EngineFolder folder, EngineForm form, CachedModel? cached = null)
     {
         var variants = new List<EngineVariant>();
         FusedLayers? fused = null;
@@ -170,11 +170,11 @@ internal sealed partial class ModelBuilder
             }
             var portable = folder.Model("cpu");
             var optimised = Path.Combine(recipe.Prepacked ? Path.GetDirectoryName(portable)! : folder.Scratch, "model.optimised.onnx");
-            OrtEngine.Optimise(portable, optimised, _request.Threads, prepack);
-            var heads = recipe.Hoist ? OptimiseHeads(recipe, portable, optimised, prepack) : null;
+            OrtEngine.Optimise(portable, optimised, _request.Threads, form);
+            var heads = recipe.Hoist ? OptimiseHeads(recipe, portable, optimised, form) : null;
             if (plan is not null)
                 fused = FusedLayers.Count(OnnxFile.Load(optimised), plan, heads?.Select(h => OnnxFile.Load(Path.Combine(Path.GetDirectoryName(optimised)!, Path.ChangeExtension(Path.GetFileName(h.Model), ".optimised.onnx")))));
-            var live = tensors is null ? null : OptimiseLive(recipe, portable, optimised, tensors, prepack);
+            var live = tensors is null ? null : OptimiseLive(recipe, portable, optimised, tensors, form);
             if (!recipe.Portable)
             {
                 File.Delete(portable);

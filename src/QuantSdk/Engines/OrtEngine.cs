@@ -14,13 +14,10 @@ internal static class OrtEngine
 
     /// <param name="model">The portable model.onnx.</param>
     /// <param name="optimised">Where the optimised model goes; its data is written beside it as .data.</param>
-    /// <param name="prepack">
-    /// Stores weights as this CPU's kernels want them. Not for graphs with MatMulNBits: what ONNX Runtime 1.29 stores of more than one of
-    /// those comes back as NaN.
-    /// </param>
     /// <exception cref="QuantSdkException">QSDK4001 where ONNX Runtime refuses the graph, QSDK1004 where it cannot write.</exception>
-    public static void Optimise(string model, string optimised, int threads, bool prepack = true)
+    public static void Optimise(string model, string optimised, int threads, EngineForm? form = null)
     {
+        form ??= new EngineForm();
         var settings = new SessionSettings
         {
             Threads = threads,
@@ -30,7 +27,8 @@ internal static class OrtEngine
             {
                 ["session.optimized_model_external_initializers_file_name"] = Path.GetFileName(Path.ChangeExtension(optimised, ".data")),
                 ["session.optimized_model_external_initializers_min_size_in_bytes"] = ExternalThreshold.ToString(System.Globalization.CultureInfo.InvariantCulture),
-                ["session.save_external_prepacked_constant_initializers"] = prepack ? "1" : "0",
+                ["session.save_external_prepacked_constant_initializers"] = form.Prepacked ? "1" : "0",
+                ["session.qdq_matmulnbits_accuracy_level"] = form.FloatProducts ? "1" : "4",
             },
         };
         try

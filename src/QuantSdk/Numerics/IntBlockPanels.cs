@@ -145,20 +145,27 @@ internal sealed unsafe class IntBlockPanels : IDisposable
         if (_format.Bits == 8 && !_format.SearchClip)
             return (best, none);
         var least = Error(panel, importance, best, none);
+        // Clipped, the grid with one step more on the side of the largest value leaves nothing to win for the other, but where steps are few.
+        Span<Vector512<float>> candidates = stackalloc Vector512<float>[2 * ClipRatios.Length];
+        var count = 0;
         foreach (var ratio in _format.SearchClip ? ClipRatios : ClipRatios.AsSpan(0, 1))
         {
-            // Clipped, the grid with one step more on the side of the largest value leaves nothing to win for the other, but where steps are few.
             if (ratio != 1 && _format.Bits != 4)
-                Try(amax / _format.High * ratio);
+                candidates[count++] = Usable(amax / _format.High * ratio);
             if (_format.Bits < 8)
-                Try(signed * ratio);
+                candidates[count++] = Usable(signed * ratio);
+        }
+        for (var i = 0; i < count; i += 2)
+        {
+            var (first, second) = (candidates[i], candidates[Math.Min(i + 1, count - 1)]);
+            var (one, other) = Errors(panel, importance, first, none, second, none);
+            Keep(first, one);
+            Keep(second, other);
         }
         return (best, none);
 
-        void Try(Vector512<float> candidate)
+        void Keep(Vector512<float> candidate, Vector512<float> error)
         {
-            candidate = Usable(candidate);
-            var error = Error(panel, importance, candidate, none);
             best = Vector512.ConditionalSelect(Vector512.LessThan(error, least), candidate, best);
             least = Vector512.Min(error, least);
         }
@@ -170,14 +177,20 @@ internal sealed unsafe class IntBlockPanels : IDisposable
         if (!_format.SearchClip)
             return (scale, zero);
         var least = Error(panel, importance, scale, zero);
-        foreach (var ratio in ClipRatios.AsSpan(1))
+        for (var i = 1; i < ClipRatios.Length; i += 2)
         {
-            var (s, z) = Grid(ratio);
-            var error = Error(panel, importance, s, z);
+            var ((s, z), (t, y)) = (Grid(ClipRatios[i]), Grid(ClipRatios[Math.Min(i + 1, ClipRatios.Length - 1)]));
+            var (one, other) = Errors(panel, importance, s, z, t, y);
+            Keep(s, z, one);
+            Keep(t, y, other);
+        }
+        return (scale, zero);
+
+        void Keep(Vector512<float> s, Vector512<float> z, Vector512<float> error)
+        {
             var better = Vector512.LessThan(error, least);
             (scale, zero, least) = (Vector512.ConditionalSelect(better, s, scale), Vector512.ConditionalSelect(better, z, zero), Vector512.Min(error, least));
         }
-        return (scale, zero);
 
         (Vector512<float>, Vector512<float>) Grid(float ratio)
         {
@@ -200,6 +213,29 @@ internal sealed unsafe class IntBlockPanels : IDisposable
             sum = importance is null ? Vector512.FusedMultiplyAdd(d, d, sum) : Vector512.FusedMultiplyAdd(d * d, Vector512.Load(importance + (j * Lanes)), sum);
         }
         return sum;
+    }
+
+    /// <summary>The errors of two candidates: one sum alone would wait for its own last addition.</summary>
+    private (Vector512<float> First, Vector512<float> Second) Errors(float* panel, float* importance, Vector512<float> scale, Vector512<float> zero, Vector512<float> scale2, Vector512<float> zero2)
+    {
+        var (low, high, inverse, minus) = (Vector512.Create((float)_format.Low) - zero, Vector512.Create((float)_format.High) - zero, Vector512<float>.One / scale, -scale);
+        var (low2, high2, inverse2, minus2) = (Vector512.Create((float)_format.Low) - zero2, Vector512.Create((float)_format.High) - zero2, Vector512<float>.One / scale2, -scale2);
+        var (sum, sum2) = (Vector512<float>.Zero, Vector512<float>.Zero);
+        var along = _geometry.Along;
+        for (var j = 0; j < along; j++)
+        {
+            var w = Vector512.Load(panel + (j * Lanes));
+            var d = Vector512.FusedMultiplyAdd(Vector512.Min(Vector512.Max(Vector512.Round(w * inverse), low), high), minus, w);
+            var d2 = Vector512.FusedMultiplyAdd(Vector512.Min(Vector512.Max(Vector512.Round(w * inverse2), low2), high2), minus2, w);
+            if (importance is null)
+                (sum, sum2) = (Vector512.FusedMultiplyAdd(d, d, sum), Vector512.FusedMultiplyAdd(d2, d2, sum2));
+            else
+            {
+                var h = Vector512.Load(importance + (j * Lanes));
+                (sum, sum2) = (Vector512.FusedMultiplyAdd(d * d, h, sum), Vector512.FusedMultiplyAdd(d2 * d2, h, sum2));
+            }
+        }
+        return (sum, sum2);
     }
 
     /// <summary>The scale as it is stored; 1 for a block of zeros.</summary>

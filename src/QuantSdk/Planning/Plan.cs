@@ -55,6 +55,9 @@ internal sealed record Plan(int Schema, IReadOnlyList<string> Samples, IReadOnly
     /// <summary>Products of activations in few bits; targets without such kernels leave them in float.</summary>
     public IReadOnlyList<AttentionPlan> Attention { get; init; } = [];
 
+    /// <summary>Layers that compute in float with weights stored in few bits; the cpu lowering alone writes them so.</summary>
+    public IReadOnlyList<LayerPlan> Stored { get; init; } = [];
+
     /// <summary>What of the model was written differently first.</summary>
     public IReadOnlyList<Rewrite> Rewrites { get; init; } = [];
 

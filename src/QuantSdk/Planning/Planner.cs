@@ -26,7 +26,8 @@ internal static class Planner
             layer.IsConvolution ? Output(layer, calibration[layer.Output], samples?.GetValueOrDefault(layer.Output)) : null,
             Macs(layer, weights[layer.Weight], calibration),
             layer.Groups)).ToArray();
-        return new Plan(2, placement.Samples, layers, placement.Kept) { Attention = [.. placement.Attention.Select(a => Attention(a, calibration, recipe))], Rewrites = model.Rewrites };
+        var (stored, kept) = StoredWeights.Decide(model, placement.Kept, recipe);
+        return new Plan(2, placement.Samples, layers, kept) { Stored = stored, Attention = [.. placement.Attention.Select(a => Attention(a, calibration, recipe))], Rewrites = model.Rewrites };
     }
 
     private static AttentionPlan Attention(AttentionProduct product, CalibrationTable calibration, Recipe recipe)

@@ -24,7 +24,8 @@ internal static class CpuLowering
     {
         var fused = FloatFusions.BeforeQuantising(model);
         var layers = plan.Layers.Where(l => Refusal(l) is null).ToArray();
-        var writer = new QdqWriter(fused.Model, layers, plan.Samples, rounded, negativeScales: true);
+        var (divided, absorbed) = ProducerAbsorption.Apply(fused.Model, layers, rounded);
+        var writer = new QdqWriter(divided, layers, plan.Samples, rounded, negativeScales: true);
         var bound = BoundByOthers(model, layers);
         var read = layers.Where(l => l.Output is not null && l.Activation.Format != "float").Select(l => l.Activation).DistinctBy(a => a.Tensor).ToDictionary(a => a.Tensor, StringComparer.Ordinal);
         // Outputs first: a tensor that one layer writes and another reads has one pair.
@@ -47,23 +48,30 @@ internal static class CpuLowering
                 node.Input[1] = dynamic.Name;
                 continue;
             }
-            var (activation, grid, factors, centres) = Activation(writer, layer, bound.Contains(layer.Activation.Tensor));
+            var (activation, grid, factors, centres) = Activation(writer, layer, bound.Contains(layer.Activation.Tensor), absorbed.Contains(layer.Activation.Tensor));
             node.Input[0] = activation;
             var output = layer.Output is null ? null : outputs.GetValueOrDefault(layer.Output.Tensor);
             var weight = writer.Weight(layer, factors, centres, output?.Divisors);
             node.Input[1] = weight.Name;
             Bias(writer, layer, node, weight, grid, output, centres is not null);
         }
+        foreach (var layer in plan.Stored)
+            writer.Stored(layer);
         return FloatFusions.AfterQuantising(writer.Finish(), fused.Shapes, layers.Where(l => l.Activation.Format == "int8-dynamic").Select(l => l.Node).ToHashSet(StringComparer.Ordinal));
     }
 
-    private static (string Name, Int8Grid Grid, float[]? Factors, float[]? Centres) Activation(QdqWriter writer, LayerPlan layer, bool bound)
+    private static (string Name, Int8Grid Grid, float[]? Factors, float[]? Centres) Activation(QdqWriter writer, LayerPlan layer, bool bound, bool absorbed)
     {
         var tensor = layer.Activation;
         if (tensor.Format == "float")
             return (tensor.Tensor, default, null, null);
         if (tensor.Smoothed is not { } smoothed || (bound && layer.Output is not null))
             return (writer.Activation(tensor.Tensor, Grid(tensor)), Grid(tensor), null, null);
+        if (absorbed)
+        {
+            var small = Int8Grid.Asymmetric(smoothed.Low, smoothed.High);
+            return (writer.Activation(tensor.Tensor, small), small, smoothed.Factors, null);
+        }
         if (layer.Output is null && smoothed.Centres is not null && writer.CanAbsorb(tensor.Tensor, centred: true))
         {
             var centred = Int8Grid.Asymmetric(smoothed.CentredLow, smoothed.CentredHigh);

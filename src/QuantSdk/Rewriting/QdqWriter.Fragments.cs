@@ -1,3 +1,4 @@
+using QuantSdk.Numerics;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 
@@ -53,6 +54,36 @@ internal sealed partial class QdqWriter
         fragment = Adopt(fragment);
         _first.AddRange(fragment.Nodes);
         return _encoded[key] = new EncodedLayer(fragment.Output, [], [], null, rounding, centring);
+    }
+
+    /// <summary>
+    /// Stores the weight of a layer that computes in float: as MatMul with an int8 weight [inputs, outputs] and one scale an output,
+    /// which ONNX Runtime multiplies as it is (MatMulNBits); a Gemm with transB it would dequantise in every run.
+    /// </summary>
+    public void Stored(LayerPlan layer)
+    {
+        var node = Nodes[layer.Node];
+        var weight = _view.Initializer(layer.Weight.Tensor)!;
+        var turned = layer.Weight.Axis == 0;
+        var (values, inputs, outputs) = (weight.ToFloats(), (int)weight.Dims[turned ? 1 : 0], (int)weight.Dims[turned ? 0 : 1]);
+        if (turned)
+            values = [.. Enumerable.Range(0, values.Length).Select(i => values[((i % outputs) * inputs) + (i / outputs)])];
+        FormatWriter.CheckFinite(weight.Name, values);
+        var (codes, scales) = Int8Weights.Encode(values, [inputs, outputs], 1);
+        var stem = Unique(layer.Weight.Tensor, "_q");
+        _initializers.Add(Tensors.Create(stem + "_q", codes, inputs, outputs));
+        _initializers.Add(Tensors.Vector(stem + "_scale", scales));
+        var zeros = Constant($"zero_s8_{scales.Length}", name => Tensors.Vector(name, new sbyte[scales.Length]));
+        _first.Add(Onnx.Nodes.Create("DequantizeLinear", "", [stem + "_q", stem + "_scale", zeros], [stem + "_dq"]).With("axis", 1L));
+        if (node.Is("MatMul"))
+        {
+            node.Input[1] = stem + "_dq";
+            return;
+        }
+        var biased = node.Input.Count > 2 && node.Input[2].Length > 0;
+        var product = biased ? Unique(node.Output[0] + "_product", "") : node.Output[0];
+        var matMul = Onnx.Nodes.Create("MatMul", node.Name, [node.Input[0], stem + "_dq"], [product]);
+        _replacements[node] = biased ? [matMul, Onnx.Nodes.Create("Add", "", [product, node.Input[2]], [node.Output[0]])] : [matMul];
     }
 
     /// <summary>Puts MatMulBnb4 in the place of a product.</summary>
