@@ -73,7 +73,8 @@ public sealed record EngineVariant(
 /// <param name="Model">The portable graph, relative to the model's folder.</param>
 /// <param name="Optimised">The graph as ONNX Runtime optimised it, or null where none was kept.</param>
 /// <param name="Tensors">What it computes: inputs, by the same names, of the heads after it, of the model and of its live part.</param>
-public sealed record HeadInfo(string DependsOn, string Model, OptimisedModel? Optimised, IReadOnlyList<TensorInfo> Tensors);
+/// <param name="OneThread">It is too little for more threads than one, and gives the same bits on any number of them.</param>
+public sealed record HeadInfo(string DependsOn, string Model, OptimisedModel? Optimised, IReadOnlyList<TensorInfo> Tensors, bool OneThread = false);
 
 /// <summary>The live part of a model whose deep features are cached between steps.</summary>
 /// <param name="Live">The portable live.onnx, relative to the model's folder.</param>

@@ -81,8 +81,7 @@ internal sealed class HoistedValues : IDisposable
             _current[i] = values;
         }
         foreach (var (input, head, output) in _lent)
-            if (needed[head])
-                input.Lend(_current[head]!.Outputs[output]);
+            input.Lend(_current[head]!.Outputs[output]);
     }
 
     /// <summary>The prompt has changed: nothing that depends on it is known any more.</summary>

@@ -195,7 +195,7 @@ public sealed class QuantizedModel : IDisposable
 
     private static (ModelSession Full, ModelSession? Live) Open(EngineFiles files, IReadOnlyList<HeadInfo> heads, SessionSettings settings)
     {
-        var full = OpenWithHeads(files.ModelPath, heads.Zip(files.HeadPaths, (head, path) => (path, head.DependsOn)), settings);
+        var full = OpenWithHeads(files.ModelPath, heads.Zip(files.HeadPaths, (head, path) => (path, head.DependsOn, head.OneThread)), settings);
         try
         {
             return (full, files.LivePath is null ? null : ModelSession.Open(files.LivePath, settings));
@@ -207,17 +207,14 @@ public sealed class QuantizedModel : IDisposable
         }
     }
 
-    /// <summary>
-    /// Opens a model and the heads that compute some of its inputs. What is computed for every timestep of a run is little beside a step: waking other threads for
-    /// it, and putting them to sleep before the step, costs more than they bring.
-    /// </summary>
-    internal static ModelSession OpenWithHeads(string path, IEnumerable<(string Path, string DependsOn)> heads, SessionSettings settings)
+    /// <summary>Opens a model and the heads that compute some of its inputs.</summary>
+    internal static ModelSession OpenWithHeads(string path, IEnumerable<(string Path, string DependsOn, bool OneThread)> heads, SessionSettings settings)
     {
         var opened = new List<ModelHead>();
         try
         {
             foreach (var head in heads)
-                opened.Add(new ModelHead(ModelSession.Open(head.Path, head.DependsOn == HeadDependence.Prompt ? settings : settings with { Threads = 1 }), head.DependsOn));
+                opened.Add(new ModelHead(ModelSession.Open(head.Path, head.OneThread ? settings with { Threads = 1 } : settings), head.DependsOn));
             return ModelSession.Open(path, settings, opened);
         }
         catch

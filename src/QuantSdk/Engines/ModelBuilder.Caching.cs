@@ -66,7 +66,7 @@ internal sealed partial class ModelBuilder
     /// <summary>The engine of a variant as an app opens it.</summary>
     private ModelSession OpenShipped(EngineVariant variant, EngineFolder folder) => QuantizedModel.OpenWithHeads(
         Path.Combine(folder.Staging, variant.Optimised?.Model ?? variant.Model),
-        (variant.Heads ?? []).Select(head => (Path.Combine(folder.Staging, head.Optimised?.Model ?? head.Model), head.DependsOn)), Shipped(variant));
+        (variant.Heads ?? []).Select(head => (Path.Combine(folder.Staging, head.Optimised?.Model ?? head.Model), head.DependsOn, head.OneThread)), Shipped(variant));
 
     private SessionSettings Shipped(EngineVariant variant) => new()
     {

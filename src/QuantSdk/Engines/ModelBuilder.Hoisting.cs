@@ -53,7 +53,7 @@ internal sealed partial class ModelBuilder
             {
                 OrtEngine.Optimise(Path.Combine(Path.GetDirectoryName(portable)!, part.File()), head, _request.Threads, form);
                 heads.Add(new HeadInfo(
-                    part.DependsOn, $"cpu/{part.File()}", recipe.Prepacked ? new OptimisedModel($"cpu/{part.File(".optimised")}", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null, _hoisted.Infos(part)));
+                    part.DependsOn, $"cpu/{part.File()}", recipe.Prepacked ? new OptimisedModel($"cpu/{part.File(".optimised")}", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null, _hoisted.Infos(part), _hoisted.OneThread(part)));
             }
             Share(optimised, head);
         }

@@ -57,6 +57,12 @@ internal sealed class HoistedModel
     /// <summary>The tensors that a head computes.</summary>
     public IEnumerable<HoistedTensor> Of(HeadPart part) => Tensors.Where(t => t.DependsOn == part.DependsOn && t.OnlyFull == part.OnlyFull);
 
+    /// <summary>
+    /// True where a head shall run on one thread. What is computed for every timestep of a run is little beside a step: waking other threads for it, and putting
+    /// them to sleep before the step, costs more than they bring. Kernels for weights of few bits round by how their work is divided, and need as many as the whole has.
+    /// </summary>
+    public bool OneThread(HeadPart part) => part.DependsOn != HeadDependence.Prompt && !Head(part).Graph.Node.Any(n => n.Is("DequantizeLinear") || n.Domain == "com.microsoft" && n.OpType.StartsWith("MatMul", StringComparison.Ordinal));
+
     /// <summary>The nodes that heads run.</summary>
     public IReadOnlySet<NodeProto> Nodes() => BackwardSlice.Of(new GraphView(Lowered.Graph), Tensors.Select(t => t.Name), new HashSet<string>()).Nodes;
 

@@ -21,16 +21,19 @@ public sealed class HoistBuildTests
     [DataRow("unet", "int8", "output:up_blocks.2.resnets.1")]
     [DataRow("mmdit", "none", "")]
     [DataRow("mmdit", "int8", "blocks:1-4")]
+    [DataRow("mmdit", "int8 for size", "")]
     public void Samples_are_those_of_the_undivided_engine_bit_for_bit(string name, string precision, string cut)
     {
         using var folder = new TempFolder();
-        (string, string)[] metadata = [("Precision", precision), ("CalibrationData", precision == "none" ? "" : "random"), ("Cache", cut)];
+        // For size, heads hold weights in 8 bits.
+        (string, string)[] metadata = [("Precision", precision.Split(' ')[0]), ("CalibrationData", precision == "none" ? "" : "random"), ("Cache", cut), ("OptimizeFor", precision.Contains("size", StringComparison.Ordinal) ? "size" : "")];
         Build(folder, name, "plain", metadata);
         var result = Build(folder, name, "hoisted", [.. metadata, ("Hoist", "true")]);
         Assert.IsGreaterThan(0.001, result.Report.Hoisted!.MacShare);
         var variant = result.Manifest.Variants.Single();
         CollectionAssert.AreEqual(HeadDependence.All.ToArray(), variant.Heads!.Select(h => h.DependsOn).Distinct().ToArray());
         Assert.HasCount(cut.Length == 0 ? 3 : 4, variant.Heads!);
+        Assert.AreEqual(!precision.Contains("size", StringComparison.Ordinal), variant.Heads!.Where(h => h.DependsOn != HeadDependence.Prompt).All(h => h.OneThread), "kernels for few bits round by their threads");
         // The engine as it was optimised for this CPU, and the portable one.
         foreach (var features in (string[])[CpuFeatures.Current, "another CPU"])
         {
@@ -90,7 +93,7 @@ public sealed class HoistBuildTests
                     node.OpType = op;
                 OnnxFile.Save(head, folder[$"{dependsOn}.onnx"], folder[$"{dependsOn}.data"]);
             }
-            using var divided = QuantizedModel.OpenWithHeads(path, HeadDependence.All.Select(d => (folder[$"{d}.onnx"], d)), new SessionSettings { Threads = 1 });
+            using var divided = QuantizedModel.OpenWithHeads(path, HeadDependence.All.Select(d => (folder[$"{d}.onnx"], d, true)), new SessionSettings { Threads = 1 });
             void Check() => HoistCheck.Run(whole, divided, CalibrationInputs.RandomRow([.. whole.Inputs], "m"));
             if (code is null)
                 Check();

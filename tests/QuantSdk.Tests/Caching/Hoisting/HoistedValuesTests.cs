@@ -117,7 +117,7 @@ public sealed class HoistedValuesTests
             OnnxFile.Save(hoisted.Head(part), folder[part.File()], folder[part.File() + ".data"]);
         OnnxFile.Save(hoisted.Rest(hoisted.Lowered), folder["m.onnx"], folder["m.data"]);
         OnnxFile.Save(hoisted.Rest(ConditionedModel.Live()), folder["live.onnx"], folder["live.data"]);
-        using var full = QuantizedModel.OpenWithHeads(folder["m.onnx"], parts.Select(p => (folder[p.File()], p.DependsOn)), new SessionSettings { Threads = 1 });
+        using var full = QuantizedModel.OpenWithHeads(folder["m.onnx"], parts.Select(p => (folder[p.File()], p.DependsOn, true)), new SessionSettings { Threads = 1 });
         using var live = ModelSession.Open(folder["live.onnx"], new SessionSettings { Threads = 1 });
         using var values = new HoistedValues(full, [.. full.Inputs.Select(port => new BoundInput(port, Shapes()[port.Name]))]);
         var inputs = values.Lend(full.Hoisted).ToDictionary(input => input.Port.Name);
@@ -165,7 +165,7 @@ public sealed class HoistedValuesTests
             OnnxFile.Save(head, folder[$"{dependsOn}.onnx"], folder[$"{dependsOn}.data"]);
         }
         OnnxFile.Save(hoisted.Rest(hoisted.Lowered), folder["m.onnx"], folder["m.data"]);
-        return new Model(QuantizedModel.OpenWithHeads(folder["m.onnx"], HeadDependence.All.Select(d => (folder[$"{d}.onnx"], d)), new SessionSettings { Threads = 1 }));
+        return new Model(QuantizedModel.OpenWithHeads(folder["m.onnx"], HeadDependence.All.Select(d => (folder[$"{d}.onnx"], d, true)), new SessionSettings { Threads = 1 }));
     }
 
     private static void AddNoise(GraphProto head)
