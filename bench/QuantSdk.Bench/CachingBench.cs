@@ -17,7 +17,7 @@ internal static class CachingBench
     /// <summary>Noise that schedules are searched on and noise that they are judged on.</summary>
     private const long CalibrationSeed = 5000, HeldOutSeed = 7000;
 
-    private const string Speed = "speed", Quality = "quality", Schedules = "schedules", Memory = "memory", Int8 = "int8", Overhead = "overhead";
+    private const string Speed = "speed", Quality = "quality", Schedules = "schedules", Memory = "memory", Int8 = "int8", Overhead = "overhead", Hoist = "hoist";
 
     /// <summary>Of the samples that schedules are searched on, those that bad ones are told from good ones with; schedules that are run on all of them.</summary>
     private const int FewRows = 8, SearchRuns = 14;
@@ -29,7 +29,7 @@ internal static class CachingBench
         ("mmdit", 40, [("", "blocks:1-4")]),
     ];
 
-    private static readonly string[] s_sections = [Speed, Quality, Schedules, Memory, Int8, Overhead];
+    private static readonly string[] s_sections = [Speed, Quality, Schedules, Memory, Int8, Overhead, Hoist];
 
     /// <summary>What is wrong with the arguments, or null.</summary>
     public static string? Unknown(IReadOnlyList<string> parts) =>
@@ -73,6 +73,8 @@ internal static class CachingBench
         {
             foreach (var (prefix, cut) in cuts)
             {
+                if (prefix.Length > 0 && !sections.Any(s => s is Speed or Memory or Quality))
+                    continue;
                 using var engine = CachedEngine.Build(protocol, cut, "none", scratch);
                 report.Line($"  {Name}, {cut}: {string.Join(", ", engine.Model.Cached.Select(t => t.Name))}");
                 if (prefix.Length == 0 && sections.Contains(Int8))
@@ -87,6 +89,8 @@ internal static class CachingBench
                     Search(engine);
                 if (prefix.Length == 0 && sections.Contains(Overhead))
                     MeasureOverhead(engine);
+                if (prefix.Length == 0 && sections.Contains(Hoist))
+                    MeasureHoist(engine, cut);
             }
             report.Line();
         }
@@ -127,10 +131,10 @@ internal static class CachingBench
             return (Interleaved.Median(times[0]), Interleaved.Median(times[1].Concat(times[2])));
         }
 
-        private CachedDenoiserRun Begin(QuantizedModel model, CachePlan plan)
+        private CachedDenoiserRun Begin(QuantizedModel model, CachePlan plan, int images = Images)
         {
-            var run = model.CachedDenoiser(plan)!.Begin([2 * Images, .. _diffusion.SampleShape], _diffusion.Conditioning(Images).Batch(Images, guided: true));
-            _diffusion.Noise(2 * Images, HeldOutSeed).AsSpan<float>().CopyTo(run.Sample);
+            var run = model.CachedDenoiser(plan)!.Begin([2 * images, .. _diffusion.SampleShape], _diffusion.Conditioning(images).Batch(images, guided: true));
+            _diffusion.Noise(2 * images, HeldOutSeed).AsSpan<float>().CopyTo(run.Sample);
             return run;
         }
 
@@ -222,6 +226,34 @@ internal static class CachingBench
             var (alone, together) = (engine.Model.Manifest.Quality.Min(q => q.SqnrDb), engine.Model.Manifest.Cache!.Quality!.Min(q => q.SqnrDb));
             report.Row("SQNR of predictions", $"int8 {alone:f1} dB", $"N = 3 {together:f1} dB");
             report.Figure($"{Name}_cache_int8_N3_sqnr", together);
+        }
+
+        /// <summary>
+        /// What does not depend on the sample, computed apart: steps at a timestep and on a prompt that were run before, and live steps at a timestep that was not.
+        /// For one image and for many: what is hoisted does not grow with the pixels, but with the rows.
+        /// </summary>
+        private void MeasureHoist(CachedEngine plain, string cut)
+        {
+            const int FullRounds = 7, LiveRounds = 31, Least = 300;
+            using var hoisted = CachedEngine.Build(protocol, cut, "none", scratch, hoist: true);
+            report.Row("hoisted", "full ms", "hoisted ms", "live ms", "hoisted ms", "first ms");
+            foreach (var images in (ReadOnlySpan<int>)[1, Images])
+            {
+                using var run = Begin(plain.Model, new CachePlan([true, false], false), images);
+                using var hoistedRun = Begin(hoisted.Model, new CachePlan([true, false], false), images);
+                // As many rounds again where they are short.
+                var more = images == 1 ? 4 : 1;
+                var full = Interleaved.Rounds(FullRounds * more, TimeSpan.Zero, Step(run, 0), Step(hoistedRun, 0)).Select(t => t.Min()).ToArray();
+                float timestep = Least;
+                var live = Interleaved.Rounds(LiveRounds * more, TimeSpan.Zero, Step(run, 1), Step(hoistedRun, 1), () => hoistedRun.Predict(1, timestep++, default)).Select(t => t.Min()).ToArray();
+                report.Row($"{images} image{(images == 1 ? "" : "s")}", $"{full[0]:f2}", $"{full[1]:f2}", $"{live[0]:f2}", $"{live[1]:f2}", $"{live[2]:f2}");
+                var many = images == 1 ? "" : $"_{images}";
+                report.Figure($"{Name}_hoist_speedup{many}", full[0] / full[1]);
+                report.Figure($"{Name}_live_hoist_speedup{many}", live[0] / live[1]);
+                report.Figure($"{Name}_live_hoist_first_speedup{many}", live[0] / live[2]);
+            }
+
+            static Action Step(CachedDenoiserRun run, int step) => () => run.Predict(step, 200, default);
         }
 
         /// <summary>

@@ -82,6 +82,28 @@ public sealed class DeclarationTests
     }
 
     [TestMethod]
+    public void A_hoisted_model_has_its_heads_in_every_form_of_the_cpu()
+    {
+        using var project = new FixtureProject("""
+            <QuantizedModel Include="a.onnx" Hoist="True" />
+            <QuantizedModel Include="b.onnx" Hoist="false" />
+            <QuantizedModel Include="c.onnx" Targets="tensorrt-onnx, cpu" Prepacked="false" Cache="up_blocks.2" />
+            """, properties: "<QuantSdkPrecision>none</QuantSdkPrecision><QuantSdkHoist>true</QuantSdkHoist>").WithModels("a.onnx", "b.onnx", "c.onnx");
+
+        Assert.IsTrue(project.BuildModels().Succeeded);
+
+        var files = FixtureProject.FilesIn(project.EngineFolder).Where(f => f.Contains("head", StringComparison.Ordinal)).ToList();
+        CollectionAssert.AreEqual(
+            new[]
+            {
+                "a/cpu/head.both.onnx", "a/cpu/head.both.optimised.onnx", "a/cpu/head.prompt.onnx", "a/cpu/head.prompt.optimised.onnx", "a/cpu/head.timestep.onnx", "a/cpu/head.timestep.optimised.onnx",
+                "c/cpu/head.both.full.onnx", "c/cpu/head.both.onnx", "c/cpu/head.prompt.onnx", "c/cpu/head.timestep.full.onnx", "c/cpu/head.timestep.onnx",
+            },
+            files);
+        Assert.AreEqual("true", project.LastRequest("c.onnx").GetProperty("metadata").GetProperty("Hoist").GetString());
+    }
+
+    [TestMethod]
     public void Every_metadata_that_is_set_reaches_the_tool_and_no_other()
     {
         using var project = new FixtureProject("""

@@ -16,10 +16,11 @@ internal sealed class CachedEngine : IDisposable
     public string Folder { get; }
 
     /// <param name="precision">none or int8; int8 is calibrated as the samples are.</param>
-    public static CachedEngine Build(ProtocolModel protocol, string cut, string precision, ScratchFolder scratch)
+    /// <param name="hoist">What does not depend on the sample is computed apart.</param>
+    public static CachedEngine Build(ProtocolModel protocol, string cut, string precision, ScratchFolder scratch, bool hoist = false)
     {
         var diffusion = protocol.Diffusion!;
-        var metadata = new Dictionary<string, string> { ["Precision"] = precision, ["Cache"] = cut };
+        var metadata = new Dictionary<string, string> { ["Precision"] = precision, ["Cache"] = cut, ["Hoist"] = hoist ? "true" : "false" };
         if (precision != "none")
         {
             metadata["CalibrationData"] = Path.ChangeExtension(protocol.Path, null) + "_calib.npz";
@@ -28,7 +29,7 @@ internal sealed class CachedEngine : IDisposable
             metadata["GuidanceScale"] = $"{DiffusionProtocol.Guidance}";
             metadata["ScheduleRows"] = "0";
         }
-        var folder = scratch.File($"{protocol.Name}-{string.Concat(cut.Where(char.IsLetterOrDigit))}-{precision}");
+        var folder = scratch.File($"{protocol.Name}-{string.Concat(cut.Where(char.IsLetterOrDigit))}-{precision}{(hoist ? "-hoisted" : "")}");
         var request = new BuildRequest(protocol.Name, protocol.Path, scratch.Path, folder, null, Quantisation.Threads, metadata, precision == "none" ? null : diffusion.Encoder);
         ModelBuilder.Build(request, new BuiltBlock.Silent(), CancellationToken.None);
         return new CachedEngine(QuantizedModel.Load(folder, new QuantizedModelOptions { Threads = Quantisation.Threads }), folder, diffusion);

@@ -25,16 +25,14 @@ internal sealed class ModelDenoiserRun : IDenoiserRun
     public ReadOnlySpan<float> Predict(int step, float timestep, CancellationToken cancellationToken)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        Feed(timestep);
-        Binding.Run();
+        Binding.RunAt(Feed(timestep));
         return Prediction(Binding);
     }
 
     /// <summary>Predicts with another model, which reads its sample and timestep where this one does: see <see cref="ModelBinding.Borrower"/>.</summary>
     public ReadOnlySpan<float> PredictBy(ModelBinding borrower, float timestep)
     {
-        Feed(timestep);
-        borrower.Run();
+        Binding.RunAt(Feed(timestep), borrower);
         return Prediction(borrower);
     }
 
@@ -46,11 +44,14 @@ internal sealed class ModelDenoiserRun : IDenoiserRun
         _denoiser.Return(Binding);
     }
 
-    private void Feed(float timestep)
+    /// <returns>The timestep as it is fed.</returns>
+    private double Feed(float timestep)
     {
         if (_sample is not null)
             TensorPrimitives.ConvertToHalf(_sample, Binding.Input<Half>(_denoiser.Roles.Sample));
-        TimestepFeed.Fill(Binding, _denoiser.TimestepPort, timestep * (double)_denoiser.Roles.TimestepScale);
+        var scaled = timestep * (double)_denoiser.Roles.TimestepScale;
+        TimestepFeed.Fill(Binding, _denoiser.TimestepPort, scaled);
+        return scaled;
     }
 
     private ReadOnlySpan<float> Prediction(ModelBinding binding)

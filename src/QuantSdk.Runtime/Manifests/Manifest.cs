@@ -64,8 +64,17 @@ public sealed record DiffusionRoles(string Sample, string Timestep, float Timest
 /// <param name="DisabledOptimizers">Graph optimisers of ONNX Runtime that must stay off when the portable model is loaded.</param>
 /// <param name="Files">Every file of the variant, with its hash.</param>
 /// <param name="Cache">The live part, or null where the model is not cached.</param>
+/// <param name="Heads">What is evaluated apart from the model, in the order in which it is; null where the model was built without <c>Hoist</c>.</param>
 public sealed record EngineVariant(
-    string Target, string Model, OptimisedModel? Optimised, IReadOnlyList<string> DisabledOptimizers, IReadOnlyList<EngineFile> Files, CachedVariant? Cache = null);
+    string Target, string Model, OptimisedModel? Optimised, IReadOnlyList<string> DisabledOptimizers, IReadOnlyList<EngineFile> Files, CachedVariant? Cache = null, IReadOnlyList<HeadInfo>? Heads = null);
+
+/// <summary>A part of a model that does not depend on the values of the sample, split off to be evaluated as seldom as what it depends on changes.</summary>
+/// <param name="DependsOn"><c>prompt</c> (all inputs but sample and timestep), <c>timestep</c>, or <c>both</c>.</param>
+/// <param name="Model">The portable graph, relative to the model's folder.</param>
+/// <param name="Optimised">The graph as ONNX Runtime optimised it, or null where none was kept.</param>
+/// <param name="Tensors">What it computes: inputs, by the same names, of the heads after it, of the model and of its live part.</param>
+/// <param name="OneThread">It is too little for more threads than one, and gives the same bits on any number of them.</param>
+public sealed record HeadInfo(string DependsOn, string Model, OptimisedModel? Optimised, IReadOnlyList<TensorInfo> Tensors, bool OneThread = false);
 
 /// <summary>The live part of a model whose deep features are cached between steps.</summary>
 /// <param name="Live">The portable live.onnx, relative to the model's folder.</param>

@@ -69,6 +69,12 @@ internal static class ManifestFile
             Require(variant.Files.All(file => file is { Path: not null, Hash: not null, Bytes: >= 0 }), $"a file of variant '{variant.Target}' lacks its path, bytes or hash");
             Require(variant.Cache is null or { Live: not null, Tensors: { Count: > 0 } }, $"cache of variant '{variant.Target}' lacks its live part or its tensors");
             Require(variant.Cache?.Optimised is null or { Model: not null, OnnxRuntime: not null, CpuFeatures: not null }, $"cache.optimised of variant '{variant.Target}' is incomplete");
+            foreach (var head in variant.Heads ?? [])
+            {
+                Require(head is { Model: not null, Tensors.Count: > 0 } && HeadDependence.All.Contains(head.DependsOn), $"a head of variant '{variant.Target}' lacks its model or its tensors, or depends on something else than {string.Join(", ", HeadDependence.All)}");
+                Require(head.Optimised is null or { Model: not null, OnnxRuntime: not null, CpuFeatures: not null }, $"optimised of a head of variant '{variant.Target}' is incomplete");
+                Require(head.Tensors.All(t => t is { Name: not null, Type: not null, Shape: not null }), $"a tensor of a head of variant '{variant.Target}' lacks its name, type or shape");
+            }
             Require(variant.Cache is null || variant.Cache.Tensors.All(t => t is { Name: not null, Type: not null, Shape: not null }), $"a cached tensor of variant '{variant.Target}' lacks its name, type or shape");
         }
         Require(manifest.Cache is null or { Cut: not null, Schedules: not null }, "cache lacks its cut or its schedules");

@@ -51,14 +51,16 @@ internal sealed class BoundInput : IDisposable
         bytes.CopyTo(AsSpan<byte>());
     }
 
-    /// <summary>Reads other lent memory from now on; false if it is the same.</summary>
-    public bool Lend(OrtValue lent)
+    /// <summary>True where the memory holds these bytes, and nobody else may write it.</summary>
+    public bool Keeps(ReadOnlySpan<byte> bytes) => !IsOpen && AsSpan<byte>().SequenceEqual(bytes);
+
+    /// <summary>Reads other lent memory from now on.</summary>
+    public void Lend(OrtValue lent)
     {
         if (ReferenceEquals(Value, lent))
-            return false;
+            return;
         _value = lent;
         _writes++;
-        return true;
     }
 
     public void Dispose()

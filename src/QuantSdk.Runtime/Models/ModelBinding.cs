@@ -17,13 +17,10 @@ public sealed class ModelBinding : IDisposable
     private readonly OrtIoBinding _binding;
     private readonly RunOptions _options = new() { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
     private readonly List<ModelBinding> _borrowers = [];
+    private readonly HoistedValues? _hoisted;
     private readonly int[] _sent;
+    private readonly OrtValue[] _bound;
     private bool _rebind, _disposed;
-
-    internal ModelBinding(ModelSession model, InferenceSession session, long[][] inputShapes)
-        : this(model, session, [.. model.Inputs.Zip(inputShapes, (port, shape) => new BoundInput(port, shape))])
-    {
-    }
 
     /// <summary>Reads what another binding's inputs and outputs of the same names hold, in place.</summary>
     internal ModelBinding(ModelSession model, InferenceSession session, ModelBinding lender)
@@ -31,13 +28,15 @@ public sealed class ModelBinding : IDisposable
     {
     }
 
-    private ModelBinding(ModelSession model, InferenceSession session, BoundInput[] inputs)
+    /// <param name="inputs">The model's inputs, in any order.</param>
+    /// <param name="hoisted">Where some of them come from, or null. The binding takes it over.</param>
+    internal ModelBinding(ModelSession model, InferenceSession session, BoundInput[] inputs, HoistedValues? hoisted = null)
     {
-        (_model, _session, _inputs) = (model, session, inputs);
+        (_model, _session, _inputs, _hoisted) = (model, session, inputs, hoisted);
         var symbols = Symbols(_inputs);
         _outputs = [.. model.Outputs.Select(port => new BoundOutput(port, Resolve(port, symbols), model.Device?.Holds(port) == true ? model.Device : null))];
         _binding = session.CreateIoBinding();
-        _sent = new int[inputs.Length];
+        (_sent, _bound) = (new int[inputs.Length], new OrtValue[inputs.Length]);
         for (var i = 0; i < inputs.Length; i++)
             Send(i);
         BindOutputs();
@@ -65,6 +64,33 @@ public sealed class ModelBinding : IDisposable
     public void Run()
     {
         ThrowIfDisposed();
+        // Any input may have been written.
+        _hoisted?.Evaluate(null, _model);
+        RunBound();
+    }
+
+    /// <summary>
+    /// Runs the model at a timestep that its input holds: what is hoisted out of the model is evaluated where it is not known from a run at the same one, with
+    /// what <see cref="SetInput"/> wrote.
+    /// </summary>
+    internal void RunAt(double timestep)
+    {
+        ThrowIfDisposed();
+        _hoisted?.Evaluate(timestep, _model);
+        RunBound();
+    }
+
+    /// <summary>Likewise a borrower, for which only what it reads is evaluated.</summary>
+    internal void RunAt(double timestep, ModelBinding borrower)
+    {
+        ThrowIfDisposed();
+        borrower.ThrowIfDisposed();
+        _hoisted?.Evaluate(timestep, borrower._model);
+        borrower.RunBound();
+    }
+
+    private void RunBound()
+    {
         try
         {
             RunOnce();
@@ -117,6 +143,7 @@ public sealed class ModelBinding : IDisposable
         _disposed = true;
         foreach (var borrower in _borrowers)
             borrower.Dispose();
+        _hoisted?.Dispose();
         _model.Forget(this);
         _binding.Dispose();
         _options.Dispose();
@@ -142,11 +169,7 @@ public sealed class ModelBinding : IDisposable
     }
 
     /// <summary>Makes an input of a borrower read other memory, which must live until it reads yet another.</summary>
-    internal void Lend(string name, OrtValue value)
-    {
-        if (FindInput(name).Lend(value))
-            _binding.BindInput(name, value);
-    }
+    internal void Lend(string name, OrtValue value) => FindInput(name).Lend(value);
 
     /// <summary>The value of an input, or of an output of the last run.</summary>
     internal OrtValue Value(string name) => Array.Find(_inputs, input => input.Port.Name == name)?.Value ?? FindOutput(name).Value!;
@@ -196,6 +219,8 @@ public sealed class ModelBinding : IDisposable
             throw new QuantSdkException("QSDK7021", $"'{_model.File}': the input '{name}' takes {input.Port.Type.Name}; {tensor} was given.", _model.File);
         if (!tensor.Dimensions.SequenceEqual(input.Shape))
             throw new QuantSdkException("QSDK7022", $"'{_model.File}': the input '{name}' is bound with the shape {TensorShape.Text(input.Shape)}; {tensor} was given.", _model.File);
+        if (_hoisted is not null && !input.Keeps(tensor.Bytes))
+            _hoisted.Forget();
         input.Write(tensor.Bytes);
     }
 
@@ -214,18 +239,17 @@ public sealed class ModelBinding : IDisposable
     /// <summary>Binds an input; a GPU has its own copy of the host's memory, made now.</summary>
     private void Send(int index)
     {
-        _sent[index] = _inputs[index].Writes;
-        _binding.BindInput(_inputs[index].Port.Name, _inputs[index].Value);
+        (_sent[index], _bound[index]) = (_inputs[index].Writes, _inputs[index].Value);
+        _binding.BindInput(_inputs[index].Port.Name, _bound[index]);
     }
 
     private void RunOnce()
     {
         if (_rebind)
             BindOutputs();
-        if (_model.Device is not null)
-            for (var i = 0; i < _inputs.Length; i++)
-                if (_inputs[i].IsOpen || _inputs[i].Writes != _sent[i])
-                    Send(i);
+        for (var i = 0; i < _inputs.Length; i++)
+            if (!ReferenceEquals(_inputs[i].Value, _bound[i]) || _model.Device is not null && (_inputs[i].IsOpen || _inputs[i].Writes != _sent[i]))
+                Send(i);
         foreach (var output in _outputs)
             output.Ready = false;
         _session.RunWithBinding(_options, _binding);

@@ -10,12 +10,15 @@ internal sealed class ModelSession : IDisposable
     private readonly Lock _lock = new();
     private bool _disposed;
 
-    private ModelSession(InferenceSession session, CudaProvider? cuda, string file)
+    private ModelSession(InferenceSession session, CudaProvider? cuda, string file, IReadOnlyList<ModelHead> heads)
     {
         _session = session;
         File = file;
         Device = cuda is null ? null : new DeviceMemory(session, cuda);
-        Inputs = [.. session.InputNames.Select(name => Port.Of(name, session.InputMetadata[name], file))];
+        Heads = heads;
+        var computed = heads.SelectMany(head => head.Session.Outputs).Select(output => output.Name).ToHashSet(StringComparer.Ordinal);
+        var inputs = session.InputNames.Select(name => Port.Of(name, session.InputMetadata[name], file)).ToLookup(input => computed.Contains(input.Name));
+        (Inputs, Hoisted) = ([.. inputs[false]], [.. inputs[true]]);
         Outputs = [.. session.OutputNames.Select(name => Port.Of(name, session.OutputMetadata[name], file))];
     }
 
@@ -41,12 +44,20 @@ internal sealed class ModelSession : IDisposable
     /// <summary>The memory of the GPU that runs the model, or null on the CPU.</summary>
     public DeviceMemory? Device { get; }
 
+    /// <summary>The inputs that a caller feeds.</summary>
     public IReadOnlyList<Port> Inputs { get; }
+
+    /// <summary>The inputs that <see cref="Heads"/> compute.</summary>
+    public IReadOnlyList<Port> Hoisted { get; }
+
+    /// <summary>What is evaluated apart, in the order in which it is.</summary>
+    public IReadOnlyList<ModelHead> Heads { get; }
 
     public IReadOnlyList<Port> Outputs { get; }
 
     /// <summary>Opens a model file; external data is read from its folder.</summary>
-    public static ModelSession Open(string path, SessionSettings settings) => Open(path, settings, options => new InferenceSession(path, options));
+    /// <param name="heads">What computes some of its inputs. The session disposes them; where it cannot be opened, the caller does.</param>
+    public static ModelSession Open(string path, SessionSettings settings, IReadOnlyList<ModelHead>? heads = null) => Open(path, settings, options => new InferenceSession(path, options), heads);
 
     /// <summary>Opens a model from its bytes; external data is read from <paramref name="folder"/>.</summary>
     public static ModelSession Open(byte[] model, string folder, string name, SessionSettings settings) => Open(name, settings, options =>
@@ -64,7 +75,26 @@ internal sealed class ModelSession : IDisposable
         foreach (var input in Inputs)
             if (!inputShapes.ContainsKey(input.Name))
                 throw new QuantSdkException("QSDK7020", $"'{File}': the input '{input.Name}' ({input}) is missing. The model's inputs are {List(Inputs)}.", File);
-        return Remember(new ModelBinding(this, _session, [.. Inputs.Select(input => input.Check(inputShapes[input.Name], File))]));
+        BoundInput[] own = [.. Inputs.Select(input => new BoundInput(input, input.Check(inputShapes[input.Name], File)))];
+        if (Hoisted.Count == 0)
+            return Bind(own);
+        var hoisted = new HoistedValues(this, own);
+        try
+        {
+            return Remember(new ModelBinding(this, _session, [.. own, .. hoisted.Lend(Hoisted)], hoisted));
+        }
+        catch
+        {
+            hoisted.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Binds to inputs that somebody else fills.</summary>
+    public ModelBinding Bind(BoundInput[] inputs)
+    {
+        ThrowIfDisposed();
+        return Remember(new ModelBinding(this, _session, inputs));
     }
 
     /// <summary>Binds to what another model's binding holds under the same names: see <see cref="ModelBinding.Borrower"/>.</summary>
@@ -103,6 +133,8 @@ internal sealed class ModelSession : IDisposable
         }
         foreach (var binding in bindings)
             binding.Dispose();
+        foreach (var head in Heads)
+            head.Session.Dispose();
         Device?.Dispose();
         _session.Dispose();
     }
@@ -119,7 +151,7 @@ internal sealed class ModelSession : IDisposable
             throw new QuantSdkException("QSDK7024", $"'{File}' has been disposed; load the model again, or dispose it later.", File);
     }
 
-    private static ModelSession Open(string file, SessionSettings settings, Func<SessionOptions, InferenceSession> create)
+    private static ModelSession Open(string file, SessionSettings settings, Func<SessionOptions, InferenceSession> create, IReadOnlyList<ModelHead>? heads = null)
     {
         var version = OnnxRuntimeVersion;
         InferenceSession? session = null;
@@ -127,7 +159,7 @@ internal sealed class ModelSession : IDisposable
         {
             using var options = settings.Create();
             session = create(options);
-            return new ModelSession(session, settings.Cuda, file);
+            return new ModelSession(session, settings.Cuda, file, heads ?? []);
         }
         catch (Exception e) when (e is not QuantSdkException and not OutOfMemoryException)
         {

@@ -102,16 +102,26 @@ public sealed class QuantizedModel : IDisposable
         var (variant, selection) = VariantSelector.Select(manifest, manifestFile, ModelSession.OnnxRuntimeVersion, options.CpuFeatures, cudaRefusal);
         var files = EngineFiles.Locate(directory, manifestFile, variant, selection.Model);
         log?.Invoke($"QuantSdk: {manifest.Name}: {selection}");
-        var (session, live) = Open(files, Settings(variant, selection, options), options.VerifyHashes);
+        var (session, live) = Open(files, variant.Heads ?? [], Settings(variant, selection, options), options.VerifyHashes);
         try
         {
             var cached = variant.Cache?.Tensors ?? [];
             CheckPorts(manifestFile, manifest.Inputs, session.Inputs, "inputs");
             CheckPorts(manifestFile, [.. manifest.Outputs, .. cached], session.Outputs, "outputs");
+            TensorInfo[] hoisted = [.. variant.Heads?.SelectMany(head => head.Tensors) ?? []];
+            foreach (var (info, head) in (variant.Heads ?? []).Zip(session.Heads))
+            {
+                // What each reads is among what the model is fed and what the heads before it compute.
+                TensorInfo[] known = [.. manifest.Inputs, .. hoisted.TakeWhile(tensor => tensor != info.Tensors[0])];
+                CheckPorts(manifestFile, [.. Read(known, head.Session)], Ordered(head.Session.Inputs, known), $"inputs of '{info.Model}'");
+                CheckPorts(manifestFile, info.Tensors, head.Session.Outputs, $"outputs of '{info.Model}'");
+            }
+            CheckPorts(manifestFile, [.. hoisted.Where(tensor => session.Hoisted.Any(port => port.Name == tensor.Name))], Ordered(session.Hoisted, hoisted), "hoisted tensors");
             if (live is not null)
             {
                 // Parts of the model may depend on fewer inputs than the whole.
-                CheckPorts(manifestFile, [.. manifest.Inputs.Where(i => live.Inputs.Any(port => port.Name == i.Name)), .. cached], Ordered(live.Inputs, manifest.Inputs), "inputs of the live part");
+                TensorInfo[] known = [.. manifest.Inputs, .. hoisted];
+                CheckPorts(manifestFile, [.. Read(known, live), .. cached], Ordered(live.Inputs, known), "inputs of the live part");
                 CheckPorts(manifestFile, manifest.Outputs, live.Outputs, "outputs of the live part");
             }
             return new QuantizedModel(manifest, selection, session, live, cached);
@@ -150,22 +160,22 @@ public sealed class QuantizedModel : IDisposable
         Threads = options.Threads,
         Optimisation = selection.Optimised ? Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL : Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
         DisabledOptimizers = selection.Optimised ? [] : variant.DisabledOptimizers,
-        // The whole engine and its live part run in turn: the idle workers of one would spin on the cores that the other needs.
-        Entries = variant.Cache is null ? new Dictionary<string, string>() : new Dictionary<string, string> { ["session.force_spinning_stop"] = "1" },
-        Cuda = selection.Target == CudaProvider.Target ? new CudaProvider(options.CudaDevice, options.CudaOptions, [.. variant.Cache?.Tensors.Select(t => t.Name) ?? []]) : null,
+        // The whole engine, its live part and its heads run in turn: the idle workers of one would spin on the cores that the other needs.
+        Entries = variant.Cache is null && variant.Heads is null ? new Dictionary<string, string>() : new Dictionary<string, string> { ["session.force_spinning_stop"] = "1" },
+        Cuda = selection.Target == CudaProvider.Target ? new CudaProvider(options.CudaDevice, options.CudaOptions, [.. variant.Cache?.Tensors.Select(t => t.Name) ?? [], .. variant.Heads?.SelectMany(head => head.Tensors).Select(t => t.Name) ?? []]) : null,
     };
 
     /// <summary>Opens the sessions while the weights are hashed beside them; damage wins over whatever ONNX Runtime makes of the damaged file.</summary>
-    private static (ModelSession Full, ModelSession? Live) Open(EngineFiles files, SessionSettings settings, bool verify)
+    private static (ModelSession Full, ModelSession? Live) Open(EngineFiles files, IReadOnlyList<HeadInfo> heads, SessionSettings settings, bool verify)
     {
         if (!verify)
-            return Open(files, settings);
+            return Open(files, heads, settings);
         files.VerifyGraphs();
         var verification = Task.Run(files.VerifyData);
         (ModelSession Full, ModelSession? Live)? sessions = null;
         try
         {
-            sessions = Open(files, settings);
+            sessions = Open(files, heads, settings);
         }
         finally
         {
@@ -183,9 +193,9 @@ public sealed class QuantizedModel : IDisposable
         return sessions.Value;
     }
 
-    private static (ModelSession Full, ModelSession? Live) Open(EngineFiles files, SessionSettings settings)
+    private static (ModelSession Full, ModelSession? Live) Open(EngineFiles files, IReadOnlyList<HeadInfo> heads, SessionSettings settings)
     {
-        var full = ModelSession.Open(files.ModelPath, settings);
+        var full = OpenWithHeads(files.ModelPath, heads.Zip(files.HeadPaths, (head, path) => (path, head.DependsOn, head.OneThread)), settings);
         try
         {
             return (full, files.LivePath is null ? null : ModelSession.Open(files.LivePath, settings));
@@ -197,7 +207,28 @@ public sealed class QuantizedModel : IDisposable
         }
     }
 
-    /// <summary>The model's own inputs in its order, then the cached tensors.</summary>
+    /// <summary>Opens a model and the heads that compute some of its inputs.</summary>
+    internal static ModelSession OpenWithHeads(string path, IEnumerable<(string Path, string DependsOn, bool OneThread)> heads, SessionSettings settings)
+    {
+        var opened = new List<ModelHead>();
+        try
+        {
+            foreach (var head in heads)
+                opened.Add(new ModelHead(ModelSession.Open(head.Path, head.OneThread ? settings with { Threads = 1 } : settings), head.DependsOn));
+            return ModelSession.Open(path, settings, opened);
+        }
+        catch
+        {
+            foreach (var head in opened)
+                head.Session.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Those that a part of the model reads, which may be fewer than there are.</summary>
+    private static IEnumerable<TensorInfo> Read(IEnumerable<TensorInfo> known, ModelSession part) => known.Where(info => part.Inputs.Any(port => port.Name == info.Name));
+
+    /// <summary>The known inputs in their order, then the others.</summary>
     private static IReadOnlyList<Port> Ordered(IReadOnlyList<Port> ports, IReadOnlyList<TensorInfo> declared) =>
         [.. declared.Join(ports, info => info.Name, port => port.Name, (_, port) => port), .. ports.Where(port => declared.All(info => info.Name != port.Name))];
 

@@ -31,6 +31,11 @@ internal static class VariantSelector
                 reasons.Add("portable graph, optimised while loading: its live part was not optimised for this ONNX Runtime and CPU");
                 optimised = null;
             }
+            if (optimised is not null && variant.Heads?.Any(head => head.Optimised?.OnnxRuntime != onnxRuntime || head.Optimised.CpuFeatures != cpuFeatures) == true)
+            {
+                reasons.Add("portable graph, optimised while loading: what is hoisted out of it was not optimised for this ONNX Runtime and CPU");
+                optimised = null;
+            }
             if (optimised is null && variant.Optimised is not null && variant.Files.All(f => f.Path != variant.Model))
             {
                 reasons.Add("the portable graph was left out of the build (Portable=false)");

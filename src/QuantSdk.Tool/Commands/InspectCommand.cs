@@ -1,4 +1,5 @@
 using System.CommandLine;
+using QuantSdk.Caching.Hoisting;
 using QuantSdk.Engines;
 using QuantSdk.Onnx;
 using QuantSdk.Onnx.Upgrading;
@@ -15,9 +16,11 @@ namespace QuantSdk.Tool.Commands;
 /// <param name="Ops">Nodes by op type, the most frequent first.</param>
 /// <param name="Layers">What would run in 8 bits.</param>
 /// <param name="Kept">What would be left alone, and why.</param>
+/// <param name="Hoistable">Where Hoist would divide a denoiser.</param>
 internal sealed record InspectResult(
     string Model, long Opset, string Producer, long Bytes, long Parameters, int Nodes, IReadOnlyList<TensorInfo> Inputs, IReadOnlyList<TensorInfo> Outputs, DiffusionRoles? Roles,
-    IReadOnlyDictionary<string, int> Ops, IReadOnlyList<InspectedLayer> Layers, IReadOnlyList<Kept> Kept);
+    IReadOnlyDictionary<string, int> Ops, IReadOnlyList<InspectedLayer> Layers, IReadOnlyList<Kept> Kept,
+    IReadOnlyList<HoistedTensor> Hoistable);
 
 /// <summary>A node that would run in 8 bits.</summary>
 internal sealed record InspectedLayer(string Node, string Op, string Module, IReadOnlyList<long> Weight);
@@ -48,7 +51,8 @@ internal sealed class InspectCommand : StageCommand<InspectResult>
             model.Path, model.Opset, $"{model.Proto.ProducerName} {model.Proto.ProducerVersion}".Trim(), model.FileBytes, model.Graph.Initializer.Sum(t => t.Count()), model.Graph.Node.Count,
             [.. new GraphView(model.Graph).Inputs.Select(Info)], [.. model.Graph.Output.Select(Info)], roles,
             model.Graph.Node.GroupBy(n => n.OpType, StringComparer.Ordinal).OrderByDescending(g => g.Count()).ThenBy(g => g.Key, StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.Count()),
-            [.. placement.Layers.Select(l => new InspectedLayer(l.Node.Label(), l.Op, l.Module, [.. weights[l.Weight].Dims]))], placement.Kept);
+            [.. placement.Layers.Select(l => new InspectedLayer(l.Node.Label(), l.Op, l.Module, [.. weights[l.Weight].Dims]))], placement.Kept,
+            roles is null ? [] : HoistFrontier.Find(new GraphView(simplified.Graph), roles));
     }
 
     protected override void Print(InspectResult result, IAnsiConsole console)
@@ -60,6 +64,7 @@ internal sealed class InspectCommand : StageCommand<InspectResult>
             ("outputs", string.Join(", ", result.Outputs.Select(Terminal.Tensor))),
             ("operators", string.Join(", ", result.Ops.Select(o => $"{o.Key} {o.Value}"))),
             ("diffusion", result.Roles is { } roles ? $"sample {roles.Sample}, timestep {roles.Timestep}" : "no"),
+            ("hoistable", HoistReport.Describe(result.Hoistable)),
             ("int8", $"{result.Layers.Count} of {products} layers"));
         if (products == 0)
             return;

@@ -125,6 +125,7 @@ internal sealed class ModelOptions
             "CacheSpeedup" => ("Of --cache auto: how much faster the loop shall be with every third step full, from 1.01 to 2.99. Default: 2.", "X"),
             "CacheQuality" => ("Of --cache auto: the most that the output may be off by with features one step old, relative.", "X"),
             "ScheduleRows" => ($"Samples that schedules of full steps are searched on; 0 searches none. Default: {defaults.ScheduleRows}.", "N"),
+            "Hoist" => ("true computes what does not depend on the noisy sample apart, once a prompt or timestep.", "true|false"),
             "MinSqnr" => ("Fail below this signal to noise ratio, in dB; what --precision auto aims at.", "X"),
             "MinCosine" => ("Fail below this cosine.", "X"),
             _ => throw new InvalidOperationException($"the option of the metadata '{name}' has no description"),

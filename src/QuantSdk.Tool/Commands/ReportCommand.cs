@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using QuantSdk.Caching.Hoisting;
 using QuantSdk.Engines;
 using QuantSdk.Planning;
 using QuantSdk.Runtime;
@@ -53,6 +54,8 @@ internal sealed class ReportCommand : StageCommand<BuildReport>
             if (cut.Candidates is { } candidates)
                 CutCommand.Print(candidates, console);
         }
+        if (report.Hoisted is { } hoisted)
+            Terminal.Facts(console, ("hoisted", $"{HoistReport.Describe(hoisted.Tensors)}; {Number(100 * hoisted.MacShare, "f1")} % of the multiply-adds"));
         if (report.Costs is { Count: > 0 } costs)
         {
             double Sum(Func<LayerCost, double> of) => costs.Sum(of);

@@ -1,4 +1,5 @@
 using QuantSdk.Caching;
+using QuantSdk.Caching.Hoisting;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
 using QuantSdk.Runtime;
@@ -12,10 +13,11 @@ namespace QuantSdk.Engines;
 /// <param name="Sensitivity">What each group of layers does alone, where Precision=auto chose by it.</param>
 /// <param name="ShippedBytes">The whole folder.</param>
 /// <param name="Cache">Where the model was cut for caching, or null.</param>
+/// <param name="Hoisted">What is computed apart from the samples, or null where the recipe does not ask for it.</param>
 internal sealed record BuildReport(
     int Schema, string Name, string Model, Recipe Recipe, long FloatBytes, long EngineBytes, long ShippedBytes, int Layers, double MacShare, IReadOnlyList<string> NotFused,
     IReadOnlyList<Kept> Kept, IReadOnlyList<OutputQuality> Quality, IReadOnlyDictionary<string, double> Seconds,
-    IReadOnlyList<LayerCost>? Costs = null, Sensitivity? Sensitivity = null, CutReport? Cache = null);
+    IReadOnlyList<LayerCost>? Costs = null, Sensitivity? Sensitivity = null, CutReport? Cache = null, HoistReport? Hoisted = null);
 
 /// <summary>What a build returns.</summary>
 /// <param name="Summary">One line: unet -> models/unet (int8, 10.9 → 3.8 MB, SQNR 27.4 dB).</param>

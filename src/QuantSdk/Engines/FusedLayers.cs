@@ -12,11 +12,12 @@ internal sealed record FusedLayers(IReadOnlyList<string> Fused, IReadOnlyList<st
     private static readonly HashSet<string> Kernels = ["QLinearConv", "MatMulIntegerToFloat", "QGemm", "QLinearMatMul", "DynamicQuantizeMatMul", "MatMulBnb4"];
 
     /// <param name="optimised">The graph that ONNX Runtime wrote.</param>
-    public static FusedLayers Count(OnnxModel optimised, Plan plan)
+    /// <param name="heads">What was hoisted out of it, likewise.</param>
+    public static FusedLayers Count(OnnxModel optimised, Plan plan, IEnumerable<OnnxModel>? heads = null)
     {
         // A fused node keeps the name of the product it was made from, or reads its weight.
         var names = new HashSet<string>(StringComparer.Ordinal);
-        foreach (var node in optimised.Graph.Node.Where(n => Kernels.Contains(n.OpType)))
+        foreach (var node in (heads ?? []).Prepend(optimised).SelectMany(m => m.Graph.Node).Where(n => Kernels.Contains(n.OpType)))
         {
             names.Add(node.Name);
             names.UnionWith(node.Input);

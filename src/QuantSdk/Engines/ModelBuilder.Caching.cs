@@ -33,10 +33,10 @@ internal sealed partial class ModelBuilder
     }
 
     /// <summary>Writes live.onnx beside the portable graph, over the same data.</summary>
-    private static void WriteLive(CachedModel cached, ModelProto lowered, string portable)
+    private static void WriteLive(ModelProto part, string portable)
     {
         var live = Path.Combine(Path.GetDirectoryName(portable)!, "live.onnx");
-        OnnxFile.Save(cached.Live(lowered), live, Path.ChangeExtension(live, ".data"));
+        OnnxFile.Save(part, live, Path.ChangeExtension(live, ".data"));
         SharedWeights.Join(portable, live);
     }
 
@@ -54,19 +54,24 @@ internal sealed partial class ModelBuilder
         var difference = 0.0;
         if (manifest.Variants.FirstOrDefault(v => v.Target == "cpu") is { Cache: { } live } variant)
         {
-            var optimised = variant.Optimised is not null;
-            var settings = new SessionSettings
-            {
-                Threads = _request.Threads,
-                Optimisation = optimised ? GraphOptimizationLevel.ORT_DISABLE_ALL : GraphOptimizationLevel.ORT_ENABLE_ALL,
-                DisabledOptimizers = optimised ? [] : variant.DisabledOptimizers,
-            };
-            using var whole = ModelSession.Open(Path.Combine(folder.Staging, variant.Optimised?.Model ?? variant.Model), settings);
-            using var part = ModelSession.Open(Path.Combine(folder.Staging, live.Optimised?.Model ?? live.Live), settings);
+            using var whole = OpenShipped(variant, folder);
+            using var part = ModelSession.Open(Path.Combine(folder.Staging, live.Optimised?.Model ?? live.Live), Shipped(variant));
             var quantised = plan?.Layers.Any(l => l.Activation.Format != "float") == true;
             difference = LiveCheck.Run(whole, part, [.. live.Tensors.Select(t => t.Name)], CalibrationInputs.RandomRow(reference.Inputs, _request.Model), quantised, manifest.Cache!.Cut);
         }
         var share = ProductCosts.Of(model.Proto).MacShare(Frontier.Live(new GraphView(model.Graph), cached.Tensors).Nodes);
         return new CutReport(cached.Cut.ToString(), [.. cached.Tensors.Select(t => t.Name)], Math.Round(share, 6), difference, _candidates);
     }
+
+    /// <summary>The engine of a variant as an app opens it.</summary>
+    private ModelSession OpenShipped(EngineVariant variant, EngineFolder folder) => QuantizedModel.OpenWithHeads(
+        Path.Combine(folder.Staging, variant.Optimised?.Model ?? variant.Model),
+        (variant.Heads ?? []).Select(head => (Path.Combine(folder.Staging, head.Optimised?.Model ?? head.Model), head.DependsOn, head.OneThread)), Shipped(variant));
+
+    private SessionSettings Shipped(EngineVariant variant) => new()
+    {
+        Threads = _request.Threads,
+        Optimisation = variant.Optimised is not null ? GraphOptimizationLevel.ORT_DISABLE_ALL : GraphOptimizationLevel.ORT_ENABLE_ALL,
+        DisabledOptimizers = variant.Optimised is not null ? [] : variant.DisabledOptimizers,
+    };
 }

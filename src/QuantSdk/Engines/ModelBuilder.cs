@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using QuantSdk.Caching;
+using QuantSdk.Caching.Hoisting;
 using QuantSdk.Calibration;
 using QuantSdk.Onnx;
 using QuantSdk.Onnx.Upgrading;
@@ -40,6 +41,8 @@ internal sealed partial class ModelBuilder
         {
             if (recipe.Cache is not null)
                 throw new QuantSdkException("QSDK3069", $"{recipe.Name}: Cache='{recipe.Cache}' and {recipe.Weights} weights with float activations: weights are then streamed from file to file, and the graph is not cut. Give CalibrationData with Rounding=auto, choose another Precision, or remove Cache.", _request.Model);
+            if (recipe.Hoist)
+                throw new QuantSdkException("QSDK3082", $"{recipe.Name}: Hoist=true and {recipe.Weights} weights with float activations: weights are then streamed from file to file, and the graph is not divided. Give CalibrationData with Rounding=auto, choose another Precision, or remove Hoist.", _request.Model);
             return RunWeightOnly(recipe);
         }
         var original = Load(_request.Model);
@@ -77,7 +80,7 @@ internal sealed partial class ModelBuilder
         for (var round = 1; ; round++)
         {
             plan = choice?.Plan ?? plan;
-            Phase("Quantize", () => Lower(recipe, model, plan, rounded, cached, folder));
+            Phase("Quantize", () => Lower(recipe, model, plan, rounded, cached, roles, folder));
             (var variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder, prepack: plan?.Layers.Any(l => l.Activation.Format == "float") != true, cached));
             manifest = new Manifest
             {
@@ -105,6 +108,8 @@ internal sealed partial class ModelBuilder
             WarnOfFloat(recipe, plan, fused);
         var built = manifest;
         var cut = cached is null ? null : Phase("Verify", () => Check(cached, uncut, plan, built, reference, folder));
+        if (_hoisted is not null)
+            Phase("Verify", () => CheckHoisting(built, prepack: plan?.Layers.Any(l => l.Activation.Format == "float") != true, reference, folder));
         if (manifest.Cache is not null)
             manifest = manifest with { Cache = Phase("Verify", () => MeasureCaching(recipe, built, inputs, reference, folder)) };
         cut = cut is null ? null : cut with { Schedules = manifest.Cache!.Schedules, Quality = manifest.Cache.Quality };
@@ -113,7 +118,8 @@ internal sealed partial class ModelBuilder
         _cancellation.ThrowIfCancellationRequested();
         var report = new BuildReport(
             1, recipe.Name, Path.GetFileName(_request.Model), recipe, original.FileBytes, EngineBytes(manifest.Variants), Directory.GetFiles(folder.Staging, "*", SearchOption.AllDirectories).Sum(f => new FileInfo(f).Length),
-            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds, costs, choice?.Sensitivity, cut);
+            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds, costs, choice?.Sensitivity, cut,
+            recipe.Hoist ? _hoisted is null ? new HoistReport([], 0) : HoistReport.Of(_hoisted) : null);
         WriteReport(report, plan, calibration);
         folder.Commit();
         return new BuildResult(Summary(recipe, original.FileBytes, report), report, manifest, plan, [.. _discovered]);
@@ -126,15 +132,19 @@ internal sealed partial class ModelBuilder
         return model;
     }
 
-    private static object? Lower(Recipe recipe, OnnxModel model, Plan? plan, RoundedWeights? rounded, CachedModel? cached, EngineFolder folder)
+    private object? Lower(Recipe recipe, OnnxModel model, Plan? plan, RoundedWeights? rounded, CachedModel? cached, DiffusionRoles? roles, EngineFolder folder)
     {
         foreach (var target in recipe.Targets)
         {
             var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
             var lowered = plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering, rounded);
-            var portable = folder.Write(lowering, lowered);
-            if (cached is not null)
-                WriteLive(cached, lowered, portable);
+            var live = cached?.Live(lowered);
+            var hoisted = lowering == "cpu" ? Hoist(recipe, lowered, live, roles, folder) : null;
+            var portable = folder.Write(lowering, hoisted?.Rest(lowered) ?? lowered);
+            if (lowering == "cpu" && recipe.Hoist)
+                WriteHeads(recipe, hoisted, portable);
+            if (live is not null)
+                WriteLive(hoisted?.Rest(live) ?? live, portable);
         }
         return null;
     }
@@ -162,18 +172,21 @@ internal sealed partial class ModelBuilder
             var portable = folder.Model("cpu");
             var optimised = Path.Combine(recipe.Prepacked ? Path.GetDirectoryName(portable)! : folder.Scratch, "model.optimised.onnx");
             OrtEngine.Optimise(portable, optimised, _request.Threads, prepack);
+            var heads = recipe.Hoist ? OptimiseHeads(recipe, portable, optimised, prepack) : null;
             if (plan is not null)
-                fused = FusedLayers.Count(OnnxFile.Load(optimised), plan);
+                fused = FusedLayers.Count(OnnxFile.Load(optimised), plan, heads?.Select(h => OnnxFile.Load(Path.Combine(Path.GetDirectoryName(optimised)!, Path.ChangeExtension(Path.GetFileName(h.Model), ".optimised.onnx")))));
             var live = tensors is null ? null : OptimiseLive(recipe, portable, optimised, tensors, prepack);
             if (!recipe.Portable)
             {
                 File.Delete(portable);
                 File.Delete(Path.Combine(Path.GetDirectoryName(portable)!, "live.onnx"));
+                foreach (var head in HeadPart.All(cached: true))
+                    File.Delete(Path.Combine(Path.GetDirectoryName(portable)!, head.File()));
                 File.Delete(Path.ChangeExtension(portable, ".data"));
             }
             variants.Add(new EngineVariant(
                 target, "cpu/model.onnx", recipe.Prepacked ? new OptimisedModel("cpu/model.optimised.onnx", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null,
-                CpuLowering.DisabledOptimizers, folder.Files("cpu"), live));
+                CpuLowering.DisabledOptimizers, folder.Files("cpu"), live, heads));
         }
         return (variants, fused);
     }

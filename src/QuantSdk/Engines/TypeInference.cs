@@ -20,8 +20,8 @@ internal static class TypeInference
         Collect(model.Graph);
         foreach (var name in ambiguous)
             types.Remove(name);
-        foreach (var (name, type) in OfOutputs(model) ?? [])
-            types[name] = type;
+        foreach (var (name, metadata) in OfOutputs(model, model.Graph.Node.SelectMany(n => n.Output)) ?? [])
+            types[name] = Of(metadata);
         return types;
 
         void Collect(GraphProto graph)
@@ -38,8 +38,28 @@ internal static class TypeInference
         }
     }
 
-    /// <summary>What a session says of its outputs, with every tensor of the graph made one; null where ONNX Runtime refuses the model.</summary>
-    private static Dictionary<string, TypeProto.Types.Tensor>? OfOutputs(ModelProto model)
+    /// <summary>
+    /// What ONNX Runtime alone knows of some tensors while it optimises the model, with the names of dynamic dimensions: a graph that is given this much, and no
+    /// more, is optimised alike. Null where it refuses the model.
+    /// </summary>
+    public static IReadOnlyDictionary<string, TypeProto.Types.Tensor>? AsOptimised(ModelProto model, IReadOnlyList<string> tensors)
+    {
+        return OfOutputs(model, tensors)?.ToDictionary(o => o.Key, o => Named(o.Value), StringComparer.Ordinal);
+
+        static TypeProto.Types.Tensor Named(NodeMetadata metadata)
+        {
+            var type = Of(metadata);
+            for (var axis = 0; axis < metadata.Dimensions.Length; axis++)
+            {
+                if (metadata.Dimensions[axis] < 0 && metadata.SymbolicDimensions[axis] is { Length: > 0 } name)
+                    type.Shape.Dim[axis].DimParam = name;
+            }
+            return type;
+        }
+    }
+
+    /// <summary>What a session says of its outputs, with some tensors of the graph made such; null where ONNX Runtime refuses the model.</summary>
+    private static Dictionary<string, NodeMetadata>? OfOutputs(ModelProto model, IEnumerable<string> tensors)
     {
         var probe = new ModelProto(model);
         var graph = probe.Graph;
@@ -51,7 +71,7 @@ internal static class TypeInference
                 graph.Input.Add(new ValueInfoProto { Name = tensor.Name, Type = new TypeProto { TensorType = Of(tensor.DataType, tensor.Dims) } });
         }
         var outputs = graph.Output.Select(o => o.Name).ToHashSet(StringComparer.Ordinal);
-        graph.Output.Add(graph.Node.SelectMany(n => n.Output).Where(o => o.Length > 0 && outputs.Add(o)).Select(o => new ValueInfoProto { Name = o }));
+        graph.Output.Add(tensors.Where(o => o.Length > 0 && outputs.Add(o)).Select(o => new ValueInfoProto { Name = o }));
         var folder = Directory.CreateTempSubdirectory("quantsdk-");
         try
         {
@@ -59,7 +79,7 @@ internal static class TypeInference
             OnnxFile.Save(probe, path, path + ".data");
             using var options = new SessionOptions { GraphOptimizationLevel = GraphOptimizationLevel.ORT_DISABLE_ALL, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
             using var session = new InferenceSession(path, options);
-            return session.OutputMetadata.Where(o => o.Value.IsTensor).ToDictionary(o => o.Key, o => Of(o.Value), StringComparer.Ordinal);
+            return session.OutputMetadata.Where(o => o.Value.IsTensor).ToDictionary(StringComparer.Ordinal);
         }
         catch (Exception e) when (e is OnnxRuntimeException or NotSupportedException)
         {

@@ -111,6 +111,9 @@ internal sealed record Recipe
     /// <summary>Samples that schedules of full steps are searched on, as far as the calibration data has so many; 0: none is searched.</summary>
     public int ScheduleRows { get; init; } = 16;
 
+    /// <summary>What does not depend on the values of the sample is computed apart, once a prompt or timestep.</summary>
+    public bool Hoist { get; init; }
+
     /// <summary>Decibels; null: no gate.</summary>
     public double? MinSqnr { get; init; }
 

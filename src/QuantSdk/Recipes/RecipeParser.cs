@@ -19,7 +19,7 @@ internal static class RecipeParser
     [
         "Name", "Precision", "Weights", "Activations", "BlockSize", "WeightZeroPoint", "Rounding", "CalibrationData", "ValidationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput",
         "TimestepScale", "Calibrator", "Percentile", "Momentum", "Timesteps", "Collect", "CalibrationBatch", "SmoothQuant", "ConcatSplit", "BiasCorrection", "Level",
-        "OptimizeFor", "Costs", "ExcludeModules", "Only", "Targets", "Portable", "Prepacked", "Cache", "CacheSpeedup", "CacheQuality", "ScheduleRows", "MinSqnr", "MinCosine", "MaxSize",
+        "OptimizeFor", "Costs", "ExcludeModules", "Only", "Targets", "Portable", "Prepacked", "Cache", "CacheSpeedup", "CacheQuality", "ScheduleRows", "Hoist", "MinSqnr", "MinCosine", "MaxSize",
     ];
 
     /// <exception cref="QuantSdkException">QSDK1020 (value), QSDK1021 (not built yet), QSDK1022 (unknown name).</exception>
@@ -79,6 +79,7 @@ internal static class RecipeParser
             CacheSpeedup = values.ContainsKey("CacheSpeedup") ? Number("CacheSpeedup", 0, 1.01, 2.99) : null,
             CacheQuality = values.ContainsKey("CacheQuality") ? Number("CacheQuality", 0, 1e-6, 10) : null,
             ScheduleRows = (int)Number("ScheduleRows", defaults.ScheduleRows, 0, 1 << 16, whole: true),
+            Hoist = Flag("Hoist", defaults.Hoist),
             MinSqnr = values.ContainsKey("MinSqnr") ? Number("MinSqnr", 0, -100, 1000) : null,
             MinCosine = values.ContainsKey("MinCosine") ? Number("MinCosine", 0, -1, 1) : null,
             MaxSize = values.ContainsKey("MaxSize") ? Number("MaxSize", 0, 0, 1e9) : null,

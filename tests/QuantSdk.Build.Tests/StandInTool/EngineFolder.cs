@@ -30,10 +30,11 @@ internal sealed class EngineFolder
     {
         var targets = Metadata("Targets", "auto").ToLowerInvariant().Split([';', ','], StringSplitOptions.TrimEntries);
         var cached = !Metadata("Cache", "none").Equals("none", StringComparison.OrdinalIgnoreCase);
+        var hoisted = Metadata("Hoist", "false").Equals("true", StringComparison.OrdinalIgnoreCase);
         if (targets.Contains("cpu") || targets.Contains("auto"))
         {
-            if (Metadata("Portable", "true") != "false") WriteModel("cpu", "", cached);
-            if (Metadata("Prepacked", "true") != "false") WriteModel("cpu", ".optimised", cached);
+            if (Metadata("Portable", "true") != "false") WriteModel("cpu", "", cached, hoisted);
+            if (Metadata("Prepacked", "true") != "false") WriteModel("cpu", ".optimised", cached, hoisted);
         }
         if (targets.Contains("tensorrt-onnx")) WriteModel("tensorrt", "", cached);
         if (forgotten.Length > 0) File.Delete(Path.Combine(_temporary, forgotten));
@@ -43,11 +44,13 @@ internal sealed class EngineFolder
 
     private string Metadata(string name, string otherwise) => _metadata.TryGetProperty(name, out var value) ? value.GetString()! : otherwise;
 
-    private void WriteModel(string target, string form, bool cached)
+    private void WriteModel(string target, string form, bool cached, bool hoisted = false)
     {
         Write($"{target}/model{form}.onnx");
         Write($"{target}/model{form}.data");
         if (cached) Write($"{target}/live{form}.onnx");
+        foreach (var head in hoisted ? new[] { "prompt", "timestep", "both" } : []) Write($"{target}/head.{head}{form}.onnx");
+        foreach (var head in hoisted && cached ? new[] { "timestep", "both" } : []) Write($"{target}/head.{head}.full{form}.onnx");
     }
 
     private void Write(string path)

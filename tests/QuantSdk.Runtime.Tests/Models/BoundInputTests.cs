@@ -37,9 +37,22 @@ public sealed class BoundInputTests
         using var second = new BoundInput(Pair, [2]);
         using var borrower = new BoundInput(Pair, [2], first.Value);
         var writes = borrower.Writes;
-        Assert.IsFalse(borrower.Lend(first.Value));
+        borrower.Lend(first.Value);
         Assert.AreEqual(writes, borrower.Writes);
-        Assert.IsTrue(borrower.Lend(second.Value));
+        borrower.Lend(second.Value);
         Assert.AreNotEqual(writes, borrower.Writes);
+        Assert.AreSame(second.Value, borrower.Value);
+    }
+
+    [TestMethod]
+    public void Memory_keeps_bytes_while_nobody_else_may_write_it()
+    {
+        using var input = new BoundInput(Pair, [2]);
+        byte[] ones = [0, 0, 128, 63, 0, 0, 128, 63], twos = [0, 0, 0, 64, 0, 0, 0, 64];
+        input.Write(ones);
+        Assert.IsTrue(input.Keeps(ones));
+        Assert.IsFalse(input.Keeps(twos));
+        _ = input.Open<float>();
+        Assert.IsFalse(input.Keeps(ones), "it may have held something else in a run between");
     }
 }
