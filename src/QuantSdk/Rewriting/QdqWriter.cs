@@ -151,7 +151,12 @@ internal sealed partial class QdqWriter
         var scales = divisors is null ? encoded.Scales : [.. encoded.Scales.Zip(divisors, (s, d) => Math.Max(s / d, Int8Weights.LeastScale))];
         var stem = Unique(layer.Weight.Tensor, "_q");
         if (encoded.Grid is { } grid)
-            return _weights[key] = encoded with { Name = Integers(stem, tensor, encoded.Codes, grid) };
+        {
+            // Only convolutions, which have one scale an output channel, are divided.
+            if (divisors is not null)
+                grid = grid with { Scales = [.. grid.Scales.Zip(divisors, (s, d) => MathF.CopySign(Math.Max(MathF.Abs(s / d), Int8Weights.LeastScale), s))] };
+            return _weights[key] = encoded with { Name = Integers(stem, tensor, encoded.Codes, grid), Scales = grid.Scales, Grid = grid };
+        }
         _initializers.Add(Tensors.Create(stem + "_q", encoded.Codes, [.. tensor.Dims]));
         _initializers.Add(Tensors.Vector(stem + "_scale", scales));
         var zeros = Constant($"zero_s8_{scales.Length}", name => Tensors.Vector(name, new sbyte[scales.Length]));

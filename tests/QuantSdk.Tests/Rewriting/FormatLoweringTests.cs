@@ -56,6 +56,9 @@ public sealed class FormatLoweringTests
     public void TensorRTs_fp8_is_the_simulations() => Assert.AreEqual(Sqnr("sim", "fp8", "fp8"), Sqnr("tensorrt", "fp8", "fp8"), 0.01);
 
     [TestMethod]
+    public void Four_bits_on_the_cpu_lose_what_they_lose_in_the_simulation() => Assert.AreEqual(Sqnr("sim", "int4", "int8"), Sqnr("cpu", "int4", "int8"), 1);
+
+    [TestMethod]
     public void Nf4_on_the_cpu_quantises_the_linear_layers_alone()
     {
         var graph = Lowering.Lower(s_model, Plan("nf4", "float"), "cpu").Graph;
