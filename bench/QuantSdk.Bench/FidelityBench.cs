@@ -42,18 +42,30 @@ internal static class FidelityBench
                 [Cnn] = [37.0, 32.3, 37.5, 33.3, 31.9, null],
     };
 
+    /// <summary>
+    /// W4A8 of the UNet with and without what its literature adds: a scale for each branch of a skip connection, and ranges from the mean over
+    /// timesteps of each one's maxima. All are measured with w4a8; by name they can be run apart.
+    /// </summary>
+    private static readonly Dictionary<string, (bool ConcatSplit, bool Timestep)> s_combinations = new(StringComparer.Ordinal)
+    {
+        ["w4a8_plain"] = (false, false),
+        ["w4a8_concat_split"] = (true, false),
+        ["w4a8_timestep"] = (false, true),
+        ["w4a8_concat_split_timestep"] = (true, true),
+    };
+
     /// <summary>An argument that leaves the end metrics out: making digits takes most of the time.</summary>
     private const string ErrorOnly = "sqnr";
 
     /// <summary>What is wrong with the arguments, or null.</summary>
     public static string? Unknown(IReadOnlyList<string> parts) =>
-        parts.FirstOrDefault(p => p != ErrorOnly && !s_models.Contains(p) && !s_formats.ContainsKey(p)) is { } unknown
-            ? $"fidelity knows no '{unknown}'. Models: {string.Join(", ", s_models)}. Formats: {string.Join(", ", s_formats.Keys)}. {ErrorOnly} leaves the end metrics out." : null;
+        parts.FirstOrDefault(p => p != ErrorOnly && !s_models.Contains(p) && !s_formats.ContainsKey(p) && !s_combinations.ContainsKey(p)) is { } unknown
+            ? $"fidelity knows no '{unknown}'. Models: {string.Join(", ", s_models)}. Formats: {string.Join(", ", s_formats.Keys.Concat(s_combinations.Keys))}. {ErrorOnly} leaves the end metrics out." : null;
 
     /// <param name="parts">Models and formats; none of a kind: all of it.</param>
     public static void Run(Report report, IReadOnlyList<string> parts)
     {
-        string[] models = [.. s_models.Where(parts.Contains)], formats = [.. s_formats.Keys.Where(parts.Contains)];
+        string[] models = [.. s_models.Where(parts.Contains)], formats = [.. s_formats.Keys.Concat(s_combinations.Keys).Where(parts.Contains)];
         foreach (var name in models.Length > 0 ? models : s_models)
         {
             var model = ProtocolModel.TryRead(name == Cnn ? "cnn" : name, out var missing);
@@ -160,28 +172,33 @@ internal static class FidelityBench
         /// <summary>Other formats are judged by fake quantisation of inputs and weights.</summary>
         private void Format(string format)
         {
+            if (s_combinations.ContainsKey(format))
+            {
+                Combination(format);
+                return;
+            }
             var (weights, activations) = s_formats[format];
             Naively($"naive {format}", new NaiveForm(weights, activations == "int8" ? "u8" : activations, _layers), format + "_naive", metric: true);
             var recipe = protocol.Recipe with { OptimizeFor = "size", Precision = weights, Weights = weights, Activations = activations };
             Ours($"ours {format}", recipe, format, q => q.OpenSim());
             if (format == "w4a8" && protocol.Name == "unet")
-                Combinations(recipe);
+            {
+                foreach (var name in s_combinations.Keys)
+                    Combination(name);
+            }
         }
 
-        /// <summary>W4A8 with and without what its literature adds: a scale for each branch of a skip connection, ranges from maxima a timestep.</summary>
-        private void Combinations(Recipe recipe)
+        private void Combination(string name)
         {
-            foreach (var (split, timestep) in (ReadOnlySpan<(bool, bool)>)[(false, false), (true, false), (false, true), (true, true)])
+            var (split, timestep) = s_combinations[name];
+            var recipe = protocol.Recipe with { OptimizeFor = "size", Precision = "int4", Weights = "int4", Activations = "int8", ConcatSplit = split };
+            Ours($"ours {name.Replace('_', ' ')}", timestep ? recipe with { Calibrator = "timestep", Collect = "mean-max" } : recipe, name, quantisation =>
             {
-                var name = (split, timestep) switch { (false, false) => "plain", (true, false) => "concat_split", (false, true) => "timestep", _ => "concat_split_timestep" };
-                Ours($"ours w4a8, {name.Replace('_', ' ')}", recipe with { ConcatSplit = split, Calibrator = timestep ? "timestep" : recipe.Calibrator }, $"w4a8_{name}", quantisation =>
-                {
-                    var share = Int4Share(quantisation);
-                    report.Line(string.Create(CultureInfo.InvariantCulture, $"  int4_weight_share {share:f3}"));
-                    report.Figure($"{protocol.Name}_w4a8_{name}_int4_weight_share", share);
-                    return quantisation.OpenSim();
-                });
-            }
+                var share = Int4Share(quantisation);
+                report.Line(string.Create(CultureInfo.InvariantCulture, $"  int4_weight_share {share:f3}"));
+                report.Figure($"{protocol.Name}_{name}_int4_weight_share", share);
+                return quantisation.OpenSim();
+            });
         }
 
         /// <summary>Weights in 4 bits over all weights of layers outside the built-in exclusions.</summary>
