@@ -14,6 +14,8 @@ internal static class Interleaved
     /// </summary>
     public static TimeSpan Spinning { get; } = TimeSpan.FromMilliseconds(80);
 
+    private static readonly TimeSpan Least = TimeSpan.FromMilliseconds(60);
+
     /// <summary>Milliseconds of every counted round, by variant.</summary>
     /// <param name="settle">Each timed run follows untimed ones of the same variant for this long, as a step of a loop follows another.</param>
     public static double[][] Rounds(int rounds, TimeSpan settle, params Action[] variants)
@@ -23,12 +25,18 @@ internal static class Interleaved
         {
             for (var v = 0; v < variants.Length; v++)
             {
-                for (var settling = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(settling) < settle;)
+                var settled = 0;
+                var settling = Stopwatch.GetTimestamp();
+                for (; Stopwatch.GetElapsedTime(settling) < settle; settled++)
                     variants[v]();
+                // What takes less than this is timed several times over, or the clock and a single late thread would decide.
+                var once = Stopwatch.GetElapsedTime(settling) / Math.Max(1, settled);
+                var repeats = settled == 0 ? 1 : (int)Math.Clamp(Least / once, 1, 1000);
                 var started = Stopwatch.GetTimestamp();
-                variants[v]();
+                for (var i = 0; i < repeats; i++)
+                    variants[v]();
                 if (round >= 0)
-                    times[v][round] = Stopwatch.GetElapsedTime(started).TotalMilliseconds;
+                    times[v][round] = Stopwatch.GetElapsedTime(started).TotalMilliseconds / repeats;
             }
         }
         return times;
