@@ -80,11 +80,14 @@ internal static class CachingBench
                 if (prefix.Length == 0 && sections.Contains(Int8))
                     MeasureInt8(engine, cut, speed: sections.Contains(Speed));
                 else if (sections.Contains(Speed))
-                    ReportSpeed(engine, prefix, Times(engine.Pipeline(null), engine.Pipeline(CacheSchedule.Every(3))));
+                    ReportSpeed(engine, prefix, Times(engine.Pipeline(null), engine.Pipeline(CacheSchedule.Every(3)), engine.Pipeline(CacheSchedule.Every(3).Extrapolated())));
                 if (sections.Contains(Memory))
                     MeasureMemory(engine, prefix);
                 if (sections.Contains(Quality))
+                {
                     Judge("N = 3", engine, CacheSchedule.Every(3), $"{prefix}cache_N3");
+                    Judge("N = 3, extrapolated", engine, CacheSchedule.Every(3).Extrapolated(), $"{prefix}cache_N3_extrapolated");
+                }
                 if (prefix.Length == 0 && sections.Contains(Schedules))
                     Search(engine);
                 if (prefix.Length == 0 && sections.Contains(Overhead))
@@ -95,16 +98,17 @@ internal static class CachingBench
             report.Line();
         }
 
-        /// <param name="loops">Milliseconds of uncached loops and of those with every third step full.</param>
+        /// <param name="loops">Milliseconds of uncached loops, of those with every third step full, and of those with features extrapolated.</param>
         private void ReportSpeed(CachedEngine engine, string prefix, double[][] loops)
         {
-            var (uncached, cached) = (Interleaved.Median(loops[0]), Interleaved.Median(loops[1]));
+            var (uncached, cached) = (loops[0].Min(), loops[1].Min());
             var (full, live) = StepTimes(engine);
             var fullSteps = CacheSchedule.Every(3).FullSteps(Steps).Count;
             var (speedup, predicted) = (Ratio(loops[0], loops[1]), Steps / (fullSteps + (Steps - fullSteps) * live / full));
             report.Row($"{Images} images, {Steps} steps, N = 3", "uncached s", "cached s", "speedup", "predicted", "full ms", "live ms");
             report.Row("", $"{uncached / 1000:f2}", $"{cached / 1000:f2}", $"{speedup:f2}x", $"{predicted:f2}x", $"{full:f1}", $"{live:f1}");
             report.Figure($"{Name}_{prefix}cache_N3_speedup", speedup);
+            report.Figure($"{Name}_{prefix}cache_N3_extrapolated_speedup", Ratio(loops[0], loops[2]));
             report.Figure($"{Name}_{prefix}cache_N3_predicted", predicted);
             report.Figure($"{Name}_{prefix}live_share", live / full);
         }
@@ -117,8 +121,8 @@ internal static class CachingBench
             return Interleaved.Rounds(Rounds, TimeSpan.Zero, [.. pipelines.Select<DiffusionPipeline, Action>(p => () => p.Run(latents, prompts, first.Remove(p) ? FirstSteps : Steps, DiffusionProtocol.Guidance))]);
         }
 
-        /// <summary>The median over rounds of what one took over what the other took in the same round.</summary>
-        private static double Ratio(double[] one, double[] other) => Interleaved.Median(one.Zip(other, (a, b) => a / b));
+        /// <summary>Rounds are few and long, and others on the machine only ever add time: the fastest of one over the fastest of the other.</summary>
+        private static double Ratio(double[] one, double[] other) => one.Min() / other.Min();
 
         /// <summary>Milliseconds of one run of the whole engine and of the live part on its features, in the order of the loop.</summary>
         private (double Full, double Live) StepTimes(CachedEngine engine)
@@ -128,7 +132,7 @@ internal static class CachingBench
             run.Predict(0, 500, default);
             var live = run.Binding.Borrower(engine.Model.Live!);
             var times = Interleaved.Rounds(Rounds, TimeSpan.Zero, run.Binding.Run, live.Run, live.Run);
-            return (Interleaved.Median(times[0]), Interleaved.Median(times[1].Concat(times[2])));
+            return (times[0].Min(), (times[1].Min() + times[2].Min()) / 2);
         }
 
         private CachedDenoiserRun Begin(QuantizedModel model, CachePlan plan, int images = Images)
@@ -212,9 +216,9 @@ internal static class CachingBench
         private void MeasureInt8(CachedEngine floats, string cut, bool speed)
         {
             using var engine = CachedEngine.Build(protocol, cut, "int8", scratch);
-            var loops = Times(floats.Pipeline(null), engine.Pipeline(null), floats.Pipeline(CacheSchedule.Every(3)), engine.Pipeline(CacheSchedule.Every(3)));
+            var loops = Times(floats.Pipeline(null), engine.Pipeline(null), floats.Pipeline(CacheSchedule.Every(3)), engine.Pipeline(CacheSchedule.Every(3)), floats.Pipeline(CacheSchedule.Every(3).Extrapolated()));
             if (speed)
-                ReportSpeed(floats, "", [loops[0], loops[2]]);
+                ReportSpeed(floats, "", [loops[0], loops[2], loops[4]]);
             var (int8, cached, both) = (Ratio(loops[0], loops[1]), Ratio(loops[0], loops[2]), Ratio(loops[0], loops[3]));
             report.Row("against uncached float", "int8", "N = 3", "both", "of product");
             report.Row("", $"{int8:f2}x", $"{cached:f2}x", $"{both:f2}x", $"{both / (int8 * cached):f3}");
