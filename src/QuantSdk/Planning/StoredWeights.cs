@@ -4,8 +4,8 @@ using QuantSdk.Recipes;
 namespace QuantSdk.Planning;
 
 /// <summary>
-/// Linear layers of the conditioning: they compute in float, since what they feed is sensitive, but nothing is lost in a tenth of a
-/// thousandth of their weights' precision, so that these are stored in float16. In a diffusion transformer a third of all weights are theirs (adaLN).
+/// Linear layers of the conditioning: they compute in float, since what they feed is sensitive, but their weights need no more than the 11 bits
+/// of float16 and are stored so. In a diffusion transformer a third of all weights are theirs (adaLN).
 /// </summary>
 internal static class StoredWeights
 {
