@@ -144,10 +144,11 @@ internal sealed unsafe class IntBlockPanels : IDisposable
         var best = Usable(amax / _format.High);
         if (_format.Bits == 8 && !_format.SearchClip)
             return (best, none);
-        var least = Error(panel, importance, best, none);
+        var least = Vector512.Create(float.PositiveInfinity);
         // Clipped, the grid with one step more on the side of the largest value leaves nothing to win for the other, but where steps are few.
-        Span<Vector512<float>> candidates = stackalloc Vector512<float>[2 * ClipRatios.Length];
-        var count = 0;
+        Span<Vector512<float>> candidates = stackalloc Vector512<float>[(2 * ClipRatios.Length) + 1];
+        candidates[0] = best;
+        var count = 1;
         foreach (var ratio in _format.SearchClip ? ClipRatios : ClipRatios.AsSpan(0, 1))
         {
             if (ratio != 1 && _format.Bits != 4)
@@ -176,8 +177,8 @@ internal sealed unsafe class IntBlockPanels : IDisposable
         var (scale, zero) = Grid(1);
         if (!_format.SearchClip)
             return (scale, zero);
-        var least = Error(panel, importance, scale, zero);
-        for (var i = 1; i < ClipRatios.Length; i += 2)
+        var least = Vector512.Create(float.PositiveInfinity);
+        for (var i = 0; i < ClipRatios.Length; i += 2)
         {
             var ((s, z), (t, y)) = (Grid(ClipRatios[i]), Grid(ClipRatios[Math.Min(i + 1, ClipRatios.Length - 1)]));
             var (one, other) = Errors(panel, importance, s, z, t, y);
@@ -200,22 +201,7 @@ internal sealed unsafe class IntBlockPanels : IDisposable
         }
     }
 
-    /// <summary>Σ h·(w − scale·(q − zero point))² of each lane.</summary>
-    private Vector512<float> Error(float* panel, float* importance, Vector512<float> scale, Vector512<float> zero)
-    {
-        var (low, high, inverse, minus) = (Vector512.Create((float)_format.Low) - zero, Vector512.Create((float)_format.High) - zero, Vector512<float>.One / scale, -scale);
-        var sum = Vector512<float>.Zero;
-        var along = _geometry.Along;
-        for (var j = 0; j < along; j++)
-        {
-            var w = Vector512.Load(panel + (j * Lanes));
-            var d = Vector512.FusedMultiplyAdd(Vector512.Min(Vector512.Max(Vector512.Round(w * inverse), low), high), minus, w);
-            sum = importance is null ? Vector512.FusedMultiplyAdd(d, d, sum) : Vector512.FusedMultiplyAdd(d * d, Vector512.Load(importance + (j * Lanes)), sum);
-        }
-        return sum;
-    }
-
-    /// <summary>The errors of two candidates: one sum alone would wait for its own last addition.</summary>
+    /// <summary>Σ h·(w − scale·(q − zero point))² of each lane, of two candidates at once: one sum alone would wait for its own last addition.</summary>
     private (Vector512<float> First, Vector512<float> Second) Errors(float* panel, float* importance, Vector512<float> scale, Vector512<float> zero, Vector512<float> scale2, Vector512<float> zero2)
     {
         var (low, high, inverse, minus) = (Vector512.Create((float)_format.Low) - zero, Vector512.Create((float)_format.High) - zero, Vector512<float>.One / scale, -scale);
