@@ -10,6 +10,8 @@ internal static class DiagnosticCode
     public const string MalformedAnswer = "QSDK0014";
     public const string FileNotWritten = "QSDK0015";
     public const string StateNotWritable = "QSDK0016";
+    // The tool's, too: it checks what it is given by hand.
+    public const string MetadataUnknown = "QSDK1022";
     public const string PatternMatchesNothing = "QSDK1904";
     public const string SeparatorInPath = "QSDK1905";
 }
