@@ -64,6 +64,7 @@ public sealed class PrepareModel : Microsoft.Build.Utilities.Task, IMultiThreada
                 conditioning is null ? null : new ConditioningModel(Absolute(conditioning.ItemSpec), conditioning.GetMetadata("QuantSdkConditioningName"))),
             stamp,
             Inputs: Path.Combine(StateDirectory, name + ".inputs"),
+            Result: Path.Combine(StateDirectory, name + ".result.json"),
             [.. Outputs.Select(o => o.ItemSpec).Where(o => o != stamp)]);
 
         var file = Path.Combine(StateDirectory, name + ".job");

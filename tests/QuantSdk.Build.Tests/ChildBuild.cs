@@ -52,7 +52,12 @@ internal sealed class ChildBuild : IDisposable
 
     public void WaitForExit()
     {
-        if (_process.WaitForExit(s_patience)) return;
+        if (_process.WaitForExit(s_patience))
+        {
+            // What it wrote last may still be on its way; an orphan that holds the pipe open must not hold the test.
+            _reading.Wait(TimeSpan.FromSeconds(5));
+            return;
+        }
         _process.Kill(entireProcessTree: true);
         _reading.Wait(s_patience);
         throw new TimeoutException($"dotnet did not end within {s_patience}. It wrote: {string.Join('\n', Output())}");
@@ -79,7 +84,8 @@ internal sealed class ChildBuild : IDisposable
         }
     }
 
-    private string[] Output()
+    /// <summary>The lines it has written so far.</summary>
+    public string[] Output()
     {
         lock (_output)
             return [.. _output];
