@@ -11,6 +11,7 @@ internal static class DiagnosticCode
     public const string FileNotWritten = "QSDK0015";
     public const string StateNotWritable = "QSDK0016";
     public const string ReportNotWritten = "QSDK0017";
+    public const string RunLost = "QSDK0018";
     // The tool's, too: it checks what it is given by hand.
     public const string MetadataUnknown = "QSDK1022";
     public const string PatternMatchesNothing = "QSDK1904";

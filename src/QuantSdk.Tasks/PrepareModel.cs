@@ -63,6 +63,7 @@ public sealed class PrepareModel : Microsoft.Build.Utilities.Task, IMultiThreada
                 metadata,
                 conditioning is null ? null : new ConditioningModel(Absolute(conditioning.ItemSpec), conditioning.GetMetadata("QuantSdkConditioningName"))),
             stamp,
+            Reads: [.. Inputs.Select(i => i.ItemSpec).Prepend(Model.ItemSpec).Select(Absolute)],
             Inputs: Path.Combine(StateDirectory, name + ".inputs"),
             Result: Path.Combine(StateDirectory, name + ".result.json"),
             [.. Outputs.Select(o => o.ItemSpec).Where(o => o != stamp)]);

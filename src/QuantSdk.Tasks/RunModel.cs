@@ -46,13 +46,24 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
     public override bool Execute()
     {
         var phase = Enum.Parse<Phase>(Phase);
-        var key = "QuantSdk.Tasks.ModelRun|" + Job;
         ModelRun? run = null;
         var keep = false;
         try
         {
             var threads = RequestThreads();
-            run = phase == Tasks.Phase.Calibrate ? Start(threads) : (ModelRun?)BuildEngine4.UnregisterTaskObject(key, RegisteredTaskObjectLifetime.Build);
+            var parked = ParkedRuns.Take(Job, BuildEngine4);
+            if (phase == Tasks.Phase.Calibrate)
+            {
+                // Left by a build that was cancelled a moment ago.
+                parked?.Dispose();
+                run = Start(threads);
+            }
+            else
+            {
+                run = parked;
+                if (run is null && !_cancellation.IsCancellationRequested)
+                    Error(null, DiagnosticCode.RunLost, $"{Path.GetFileNameWithoutExtension(Job)}: the quantisation tool was stopped before phase {Phase}, because MSBuild ended its build. Build again; if it happens again, report it.");
+            }
             if (run is null) return false;
             var succeeded = Follow(run, phase);
             if (!succeeded || phase == Tasks.Phase.Verify) AtomicFile.Write(run.Job.Result, run.Result().ToJson());
@@ -71,7 +82,7 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
         }
         finally
         {
-            if (keep) BuildEngine4.RegisterTaskObject(key, run!, RegisteredTaskObjectLifetime.Build, allowEarlyCollection: false);
+            if (keep) ParkedRuns.Park(Job, run!, BuildEngine4);
             else run?.Dispose();
         }
     }
@@ -191,9 +202,13 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
     // In the form that QuantSdk.Produce.targets reads back into items: it has to undo one level of escaping to see the separators.
     private static void WriteDiscoveredInputs(ModelRun run)
     {
-        if (run.DiscoveredInputs.Count == 0) File.Delete(run.Job.Inputs);
-        else AtomicFile.Write(run.Job.Inputs, Encoding.UTF8.GetBytes(string.Join(";\n", run.DiscoveredInputs.Select(f => EscapedPath.Escape(EscapedPath.Escape(f))))));
+        string[] discovered = [.. run.DiscoveredInputs.Union(run.Job.Reads.Concat(run.DiscoveredInputs).Select(TargetOf).OfType<string>())];
+        if (discovered.Length == 0) File.Delete(run.Job.Inputs);
+        else AtomicFile.Write(run.Job.Inputs, Encoding.UTF8.GetBytes(string.Join(";\n", discovered.Select(f => EscapedPath.Escape(EscapedPath.Escape(f))))));
     }
+
+    // MSBuild looks at the time of a link, not of the file that it leads to.
+    private static string? TargetOf(string path) => File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName;
 
     private void LogSummary(ModelRun run)
     {
