@@ -6,9 +6,11 @@ namespace QuantSdk.Tasks;
 /// <summary>What is to be done for one stale model. Written by <see cref="PrepareModel"/>, read by <see cref="RunModel"/> in QuantSdk.proj.</summary>
 /// <param name="Request">The request as the tool gets it, but for the number of threads.</param>
 /// <param name="Stamp">Absolute path of the stamp that marks this model with these options as built.</param>
+/// <param name="Reads">Absolute paths of the files that the engine depends on.</param>
 /// <param name="Inputs">Absolute path of the list of inputs that the run discovers.</param>
+/// <param name="Result">Absolute path of what is written about the run.</param>
 /// <param name="Files">Absolute paths of the files that were declared and must exist afterwards.</param>
-internal sealed record ModelJob(ToolRequest Request, string Stamp, string Inputs, IReadOnlyList<string> Files)
+internal sealed record ModelJob(ToolRequest Request, string Stamp, IReadOnlyList<string> Reads, string Inputs, string Result, IReadOnlyList<string> Files)
 {
     public static ModelJob Read(string path) =>
         JsonSerializer.Deserialize(File.ReadAllBytes(path), JobJson.Default.ModelJob) ?? throw new JsonException("empty job file");

@@ -11,11 +11,13 @@ internal static class ServeCommand
         // Ctrl+C reaches every process of the terminal; the build decides and closes our input.
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, context => context.Cancel = true);
         using var cancellation = new CancellationTokenSource();
-        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, context =>
+        void Stop(PosixSignalContext context)
         {
             context.Cancel = true;
             ProcessEnd.Cancel(cancellation);
-        });
+        }
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
         var log = new JsonLinesLog(Console.OpenStandardOutput());
         AppDomain.CurrentDomain.UnhandledException += (_, e) =>
         {
