@@ -1,0 +1,28 @@
+namespace QuantSdk.Caching.Schedules;
+
+/// <summary>Student's paired test: whether a difference between two series of errors, row by row, is more than the rows' own scatter.</summary>
+internal static class PairedTest
+{
+    /// <summary>The standard normal deviate that 1 % lie above.</summary>
+    private const double Deviate = 2.3263;
+
+    /// <summary>Whether the mean of one is below the mean of the other where less than 1 % of samples without a difference would show it. Never for fewer than two rows.</summary>
+    public static bool IsClearlyLess(IReadOnlyList<double> one, IReadOnlyList<double> other)
+    {
+        double[] gains = [.. other.Zip(one, (theirs, own) => theirs - own)];
+        if (gains.Length < 2)
+            return false;
+        var mean = gains.Average();
+        var error = Math.Sqrt(gains.Sum(gain => (gain - mean) * (gain - mean)) / (gains.Length - 1) / gains.Length);
+        return mean > Quantile(gains.Length - 1) * error;
+    }
+
+    /// <summary>Of Student's distribution, 99 % (Abramowitz and Stegun 1964, 26.7.5): too small by 2 % with 2 degrees of freedom, by 0.4 % with 3.</summary>
+    private static double Quantile(int freedom)
+    {
+        const double Z = Deviate, Z2 = Z * Z;
+        var v = 1.0 / freedom;
+        return Z * (1 + v * ((Z2 + 1) / 4 + v * ((5 * Z2 * Z2 + 16 * Z2 + 3) / 96 + v * ((3 * Z2 * Z2 * Z2 + 19 * Z2 * Z2 + 17 * Z2 - 15) / 384
+            + v * (79 * Z2 * Z2 * Z2 * Z2 + 776 * Z2 * Z2 * Z2 + 1482 * Z2 * Z2 - 1920 * Z2 - 945) / 92160))));
+    }
+}
