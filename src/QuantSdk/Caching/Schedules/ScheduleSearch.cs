@@ -5,8 +5,8 @@ namespace QuantSdk.Caching.Schedules;
 /// <summary>
 /// Finds the full steps that change the final samples least, and whether features are extrapolated between them. What is published is tried on a few rows, and the
 /// best of it on all of them. From there on the first-order model of <see cref="DriftTable"/>, which costs no run of the engine, is searched; what it likes best is
-/// run, and the runs correct it (<see cref="ScheduleModel"/>). In the end the best run wins if it is clearly better than every N, row by row: the search takes the
-/// least of many errors, and a few rows that happen to suit it must not outweigh the others.
+/// run, and the runs correct it (<see cref="ScheduleModel"/>). In the end the best of those runs wins that are clearly better than every N on the typical row, too
+/// (<see cref="PairedTest"/>): the search takes the least of many errors, and a few rows that happen to suit it must not outweigh the others.
 /// </summary>
 internal sealed class ScheduleSearch
 {

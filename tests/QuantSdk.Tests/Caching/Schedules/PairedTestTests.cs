@@ -8,7 +8,7 @@ public sealed class PairedTestTests
     /// <summary>Student's 99 % quantiles, as tables print them: a mean of so many standard errors is just not, and just, clear.</summary>
     [TestMethod]
     [DataRow(4, 4.541), DataRow(6, 3.365), DataRow(16, 2.602), DataRow(24, 2.500), DataRow(101, 2.364)]
-    public void Gains_are_clear_from_the_tabled_quantile_on(int rows, double quantile)
+    public void Shares_gained_are_clear_from_the_tabled_quantile_on(int rows, double quantile)
     {
         var random = new Random(rows);
         double[] scatter = [.. Enumerable.Range(0, rows).Select(_ => random.NextDouble())], other = [.. Enumerable.Range(0, rows).Select(_ => random.NextDouble())];
@@ -17,7 +17,7 @@ public sealed class PairedTestTests
         Assert.IsFalse(Gain(0.99));
         Assert.IsTrue(Gain(1.01));
 
-        bool Gain(double share) => PairedTest.IsClearlyLess([.. other.Zip(scatter, (o, x) => o - (x - mean) - share * quantile * standardError)], other);
+        bool Gain(double share) => PairedTest.IsClearlyLess([.. other.Zip(scatter, (o, x) => o / Math.Exp(x - mean + share * quantile * standardError))], other);
     }
 
     [TestMethod]
@@ -28,5 +28,6 @@ public sealed class PairedTestTests
         Assert.IsFalse(PairedTest.IsClearlyLess(one, other));
         Assert.IsFalse(PairedTest.IsClearlyLess([1], [2]));
         Assert.IsFalse(PairedTest.IsClearlyLess(other, other));
+        Assert.IsFalse(PairedTest.IsClearlyLess([0, 0, 0], [0, 0, 0]));
     }
 }
