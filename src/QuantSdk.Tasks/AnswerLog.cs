@@ -14,7 +14,7 @@ internal sealed class AnswerLog(TaskLoggingHelper log, ModelRun run, Verbosity v
         {
             case "phase":
                 // A phase of a newer tool is no phase of ours.
-                if (Enum.TryParse<Phase>(answer.Phase, out var phase)) run.Enter(phase);
+                if (Enum.TryParse<Phase>(answer.Phase, out var phase) && run.Enter(phase)) log.LogMessage(verbosity.Of(MessageImportance.Low), $"{run.Job.Request.Name}: {phase}");
                 break;
             case "progress":
                 Progress(answer);

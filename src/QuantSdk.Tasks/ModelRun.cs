@@ -55,11 +55,13 @@ internal sealed class ModelRun(ModelJob job, ToolProcess tool, DateTime startedU
     }
 
     /// <summary>The tool begins a phase. What it repeats of an earlier one counts as the one that it is in.</summary>
-    public void Enter(Phase phase)
+    /// <returns>False where the run is in that phase or a later one.</returns>
+    public bool Enter(Phase phase)
     {
-        if (_current is not null && phase <= Phase) return;
+        if (_current is not null && phase <= Phase) return false;
         CountTime();
         (Phase, Percent, _current) = (phase, null, phase.ToString());
+        return true;
     }
 
     /// <summary>How the run went.</summary>
