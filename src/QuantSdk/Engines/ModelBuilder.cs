@@ -317,12 +317,14 @@ internal sealed partial class ModelBuilder
         return (portable.Length > 0 ? portable : files).Sum(f => f.Bytes);
     }
 
-    private static string Summary(BuiltModel built)
+    private string Summary(BuiltModel built)
     {
         var (recipe, report) = (built.Report.Recipe, built.Report);
         var quality = report.Quality.Count == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $", SQNR {report.Quality.Min(q => q.SqnrDb):f1} dB");
         var format = built.Manifest.Precision == "none" ? "float" : built.Manifest.Precision;
-        return string.Create(CultureInfo.InvariantCulture, $"{recipe.Name} -> models/{recipe.Name} ({format}, {Size(report.FloatBytes)} → {Size(report.EngineBytes)} MB{quality})");
+        var fallback = built.Manifest.Fallback is { } gate ? $", in place of {recipe.Precision}, which missed {gate}" : "";
+        var stored = _stages.GetValueOrDefault("model") == "store" ? ", from the store" : "";
+        return string.Create(CultureInfo.InvariantCulture, $"{recipe.Name} -> models/{recipe.Name} ({format}, {Size(report.FloatBytes)} → {Size(report.EngineBytes)} MB{quality}{fallback}{stored})");
     }
 
     private static string Size(long bytes) => (bytes / 1e6) is var mb && mb < 0.1 ? mb.ToString("0.###", CultureInfo.InvariantCulture) : mb.ToString("0.0", CultureInfo.InvariantCulture);

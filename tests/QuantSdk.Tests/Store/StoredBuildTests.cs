@@ -91,6 +91,7 @@ public sealed class StoredBuildTests
         Build(temp, "one", true, log: first, metadata: ("CalibrationData", "random"));
         var hit = Build(temp, "two", true, log: second, metadata: ("CalibrationData", "random"));
         Assert.AreEqual("store", hit.Report.Stages!["model"]);
+        Assert.Contains("from the store", hit.Summary);
         Assert.HasCount(1, first.Warnings);
         Assert.AreEqual("QSDK2005", second.Warnings.Single().Code);
         Assert.AreEqual(first.Warnings[0].Message.Replace("one:", "two:", StringComparison.Ordinal), second.Warnings[0].Message);
@@ -157,6 +158,8 @@ public sealed class StoredBuildTests
         Assert.AreEqual("QSDK5030", log.Warnings.Single().Code);
         Assert.AreEqual("QSDK5001", fallback.Manifest.Fallback);
         Assert.AreEqual("QSDK5001", ManifestFile.Read(temp["stored/manifest.json"]).Fallback);
+        Assert.Contains("float", fallback.Summary);
+        Assert.Contains("in place of int8, which missed QSDK5001", fallback.Summary);
         Build(temp, "float", false, ("Precision", "none"), ("CalibrationData", ""));
         AssertSameFolders(temp["float"], temp["stored"], except: "manifest.json");
         // An app is told.
