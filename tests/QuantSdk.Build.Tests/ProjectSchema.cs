@@ -39,18 +39,20 @@ internal sealed partial record ProjectSchema(
     /// <summary>The schema, with line ends and indentation of its own: the same bytes everywhere.</summary>
     public string ToXsd()
     {
-        var all = Metadata.Where(m => m.ForAll).Select(m => m with { Name = "QuantSdk" + m.Name, Meaning = $"{m.Name} of all models of the project. {m.Meaning}" });
+        var worded = Metadata.Concat(Properties).Where(e => e.Words.Count > 0).ToList();
         var schema = new XElement(s_xs + "schema", new XAttribute(XNamespace.Xmlns + "xs", s_xs.NamespaceName),
             new XComment(" Made of the tables in docs/msbuild.md, which also says how editors take it; not to be edited by hand. "),
             Open("Project"), Open("PropertyGroup"), Open("ItemGroup"), Open("ItemDefinitionGroup"),
             new XElement(s_xs + "element", new XAttribute("name", "QuantizedModel"),
                 Documentation("One ONNX model that the build makes small and fast."),
                 new XElement(s_xs + "complexType",
-                    new XElement(s_xs + "all", Metadata.Select(m => Element(m, optional: true))),
+                    new XElement(s_xs + "all", Metadata.Select(m => Element(m.Name, m, optional: true))),
                     new[] { "Include", "Exclude", "Remove", "Update", "Condition", "Label", "KeepMetadata", "RemoveMetadata", "KeepDuplicates", "MatchOnMetadata", "MatchOnMetadataOptions" }
                         .Select(n => new XElement(s_xs + "attribute", new XAttribute("name", n), new XAttribute("type", "xs:string"))),
-                    Metadata.Select(m => new XElement(s_xs + "attribute", new XAttribute("name", m.Name), Documentation(m.Meaning), Values(m))))),
-            Properties.Concat(all).Select(p => Element(p, optional: false)));
+                    Metadata.Select(m => new XElement(s_xs + "attribute", new XAttribute("name", m.Name), new XAttribute("type", Type(m)), Documentation(m.Meaning))))),
+            Properties.Select(p => Element(p.Name, p, optional: false)),
+            Metadata.Where(m => m.ForAll).Select(m => Element("QuantSdk" + m.Name, m with { Meaning = $"{m.Name} of all models of the project. {m.Meaning}" }, optional: false)),
+            worded.Select(Values), worded.Select(e => e.Name).Prepend("xs:string").Select(Content));
 
         var text = new StringBuilder();
         using (var writer = XmlWriter.Create(text, new XmlWriterSettings { Indent = true, NewLineChars = "\n", OmitXmlDeclaration = true })) schema.Save(writer);
@@ -73,18 +75,23 @@ internal sealed partial record ProjectSchema(
             new XElement(s_xs + "sequence", new XElement(s_xs + "any", new XAttribute("minOccurs", "0"), new XAttribute("maxOccurs", "unbounded"), new XAttribute("processContents", "lax"))),
             new XElement(s_xs + "anyAttribute", new XAttribute("processContents", "lax"))));
 
-    private static XElement Element(Entry entry, bool optional) => new(s_xs + "element", new XAttribute("name", entry.Name), optional ? new XAttribute("minOccurs", "0") : null,
-        Documentation(entry.Meaning),
-        new XElement(s_xs + "complexType", new XElement(s_xs + "simpleContent",
-            new XElement(s_xs + "restriction", new XAttribute("base", "xs:anyType"), Values(entry),
-                new XElement(s_xs + "anyAttribute", new XAttribute("processContents", "lax"))))));
+    private static XElement Element(string name, Entry entry, bool optional) => new(s_xs + "element",
+        new XAttribute("name", name), new XAttribute("type", ContentOf(Type(entry))), optional ? new XAttribute("minOccurs", "0") : null, Documentation(entry.Meaning));
+
+    private static string Type(Entry entry) => entry.Words.Count == 0 ? "xs:string" : entry.Name;
 
     // A union with any string: words to choose from, and $(Property) all the same.
-    private static XElement Values(Entry entry) => new(s_xs + "simpleType", entry.Words.Count == 0
-        ? new XElement(s_xs + "restriction", new XAttribute("base", "xs:string"))
-        : new XElement(s_xs + "union", new XAttribute("memberTypes", "xs:string"),
+    private static XElement Values(Entry entry) => new(s_xs + "simpleType", new XAttribute("name", entry.Name),
+        new XElement(s_xs + "union", new XAttribute("memberTypes", "xs:string"),
             new XElement(s_xs + "simpleType", new XElement(s_xs + "restriction", new XAttribute("base", "xs:string"),
                 entry.Words.Select(w => new XElement(s_xs + "enumeration", new XAttribute("value", w)))))));
+
+    // The same as an element's content: it may have a Condition.
+    private static XElement Content(string type) => new(s_xs + "complexType", new XAttribute("name", ContentOf(type)),
+        new XElement(s_xs + "simpleContent", new XElement(s_xs + "extension", new XAttribute("base", type),
+            new XElement(s_xs + "anyAttribute", new XAttribute("processContents", "lax")))));
+
+    private static string ContentOf(string type) => type.Replace("xs:", "", StringComparison.Ordinal) + ".element";
 
     private static XElement Documentation(string text) => new(s_xs + "annotation", new XElement(s_xs + "documentation", text));
 
