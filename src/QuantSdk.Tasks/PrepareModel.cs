@@ -7,8 +7,6 @@ namespace QuantSdk.Tasks;
 [MSBuildMultiThreadableTask]
 public sealed class PrepareModel : Microsoft.Build.Utilities.Task, IMultiThreadableTask
 {
-    // Set by IDEs or the SDK on any item; they say nothing about the engine.
-    private static readonly string[] s_metadataOfAnyItem = ["Visible", "Link", "LinkBase", "Watch", "SubType", "DependentUpon"];
     // The metadata that are lists of files or patterns; MSBuild has expanded them into Inputs.
     private static readonly string[] s_fileLists = ["CalibrationData", "ValidationData"];
 
@@ -38,6 +36,18 @@ public sealed class PrepareModel : Microsoft.Build.Utilities.Task, IMultiThreada
     [Required]
     public string ProjectFile { get; set; } = "";
 
+    /// <summary>The property QuantSdkStoreDirectory.</summary>
+    public string StoreDirectory { get; set; } = "";
+
+    /// <summary>The property QuantSdkSharedStoreDirectory.</summary>
+    public string SharedStoreDirectory { get; set; } = "";
+
+    /// <summary>The property QuantSdkStoreMode.</summary>
+    public string StoreMode { get; set; } = "";
+
+    /// <summary>The property QuantSdkStoreLimit.</summary>
+    public string StoreLimit { get; set; } = "";
+
     /// <summary>One item, `AdditionalProperties` of which tell QuantSdk.proj which job to do.</summary>
     [Output]
     public ITaskItem? Job { get; set; }
@@ -63,9 +73,12 @@ public sealed class PrepareModel : Microsoft.Build.Utilities.Task, IMultiThreada
                 Report: Path.Combine(StateDirectory, name + ".report.json"),
                 Threads: 0,
                 metadata,
-                conditioning is null ? null : new ConditioningModel(Absolute(conditioning.ItemSpec), conditioning.GetMetadata("QuantSdkConditioningName"))),
+                conditioning is null ? null : new ConditioningModel(Absolute(conditioning.ItemSpec), conditioning.GetMetadata("QuantSdkConditioningName")),
+                new StoreRequest(StoreDirectory, SharedStoreDirectory, StoreMode, StoreLimit)),
             stamp,
+            Reads: [.. Inputs.Select(i => i.ItemSpec).Prepend(Model.ItemSpec).Select(Absolute)],
             Inputs: Path.Combine(StateDirectory, name + ".inputs"),
+            Result: Path.Combine(StateDirectory, name + ".result.json"),
             [.. Outputs.Select(o => o.ItemSpec).Where(o => o != stamp)]);
 
         var file = Path.Combine(StateDirectory, name + ".job");
@@ -87,10 +100,9 @@ public sealed class PrepareModel : Microsoft.Build.Utilities.Task, IMultiThreada
     private SortedDictionary<string, string>? ReadMetadata(string projectDirectory)
     {
         var metadata = new SortedDictionary<string, string>(StringComparer.Ordinal);
-        foreach (var key in Model.CloneCustomMetadata().Keys.Cast<string>())
+        foreach (var key in ItemMetadata.NamesOf(Model))
         {
             var value = Model.GetMetadata(key);
-            if (value.Length == 0 || key.StartsWith("QuantSdk", StringComparison.Ordinal) || s_metadataOfAnyItem.Contains(key)) continue;
             if (s_fileLists.Contains(key))
             {
                 if (ExpandFiles(key, value, projectDirectory) is not { } files) return null;

@@ -1,4 +1,5 @@
 using System.ComponentModel;
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Microsoft.Build.Framework;
@@ -33,6 +34,11 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
     /// <summary>A line of high importance is written every so many seconds, for logs that nobody watches.</summary>
     public int HeartbeatSeconds { get; set; } = 60;
 
+    /// <summary>quiet, normal or detailed.</summary>
+    public string Verbosity { get; set; } = "normal";
+
+    private Verbosity Loudness => Enum.Parse<Verbosity>(Verbosity, ignoreCase: true);
+
     /// <summary>Only signals: MSBuild may call this more than once, and waits for it.</summary>
     public void Cancel() => _cancellation.Cancel();
 
@@ -40,15 +46,27 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
     public override bool Execute()
     {
         var phase = Enum.Parse<Phase>(Phase);
-        var key = "QuantSdk.Tasks.ModelRun|" + Job;
         ModelRun? run = null;
         var keep = false;
         try
         {
             var threads = RequestThreads();
-            run = phase == Tasks.Phase.Calibrate ? Start(threads) : (ModelRun?)BuildEngine4.UnregisterTaskObject(key, RegisteredTaskObjectLifetime.Build);
+            var parked = ParkedRuns.Take(Job, BuildEngine4);
+            if (phase == Tasks.Phase.Calibrate)
+            {
+                // Left by a build that was cancelled a moment ago.
+                parked?.Dispose();
+                run = Start(threads);
+            }
+            else
+            {
+                run = parked;
+                if (run is null && !_cancellation.IsCancellationRequested)
+                    Error(null, DiagnosticCode.RunLost, $"{Path.GetFileNameWithoutExtension(Job)}: the quantisation tool was stopped before phase {Phase}, because MSBuild ended its build. Build again; if it happens again, report it.");
+            }
             if (run is null) return false;
             var succeeded = Follow(run, phase);
+            if (!succeeded || phase == Tasks.Phase.Verify) AtomicFile.Write(run.Job.Result, run.Result().ToJson());
             if (succeeded && phase == Tasks.Phase.Verify) LogSummary(run);
             keep = succeeded && phase != Tasks.Phase.Verify;
             return succeeded;
@@ -59,12 +77,12 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            Error(run?.Job.Request.ProjectFile, DiagnosticCode.StateNotWritable, $"{Path.GetFileNameWithoutExtension(Job)}: {e.Message} Free the disk or correct the permissions of the obj folder.");
+            Error(run, DiagnosticCode.StateNotWritable, $"{Path.GetFileNameWithoutExtension(Job)}: {e.Message} Free the disk or correct the permissions of the obj folder.");
             return false;
         }
         finally
         {
-            if (keep) BuildEngine4.RegisterTaskObject(key, run!, RegisteredTaskObjectLifetime.Build, allowEarlyCollection: false);
+            if (keep) ParkedRuns.Park(Job, run!, BuildEngine4);
             else run?.Dispose();
         }
     }
@@ -87,6 +105,8 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
         var job = ModelJob.Read(TaskEnvironment.GetAbsolutePath(Job));
         var request = job.Request with { Threads = threads };
         Stamps.DeleteAll(job.Stamp);
+        File.Delete(job.Result);
+        Log.LogMessage(Loudness.Of(MessageImportance.Normal), $"{request.Name}: {request.Item}, {string.Join(", ", request.Metadata.Select(m => $"{m.Key}={m.Value}"))}");
 
         var start = TaskEnvironment.GetProcessStartInfo();
         start.FileName = TaskEnvironment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? Environment.ProcessPath ?? "dotnet";
@@ -101,7 +121,7 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
         }
         catch (Win32Exception e)
         {
-            Error(request.ProjectFile, DiagnosticCode.ToolNotStarted, $"{request.Name}: '{start.FileName}' cannot be started: {e.Message} Set DOTNET_HOST_PATH to the dotnet executable of a .NET SDK.");
+            Log.LogError(null, DiagnosticCode.ToolNotStarted, null, request.ProjectFile, 0, 0, 0, 0, $"{request.Name}: '{start.FileName}' cannot be started: {e.Message} Set DOTNET_HOST_PATH to the dotnet executable of a .NET SDK.");
             return null;
         }
     }
@@ -121,7 +141,7 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
     {
         var ready = run.Tool.Lines.WaitToReadAsync(_cancellation.Token).AsTask();
         while (!ready.Wait(TimeSpan.FromSeconds(HeartbeatSeconds), _cancellation.Token))
-            Log.LogMessage(MessageImportance.High, Heartbeat(run));
+            Log.LogMessage(Loudness.Of(MessageImportance.High), Heartbeat(run));
         return ready.GetAwaiter().GetResult();
     }
 
@@ -132,12 +152,12 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
         if (line.IsError || !line.Text.StartsWith('{'))
         {
             // Free text: libraries inside the tool may print.
-            if (line.Text.Length > 0) Log.LogMessage(MessageImportance.Low, line.Text);
+            if (line.Text.Length > 0) Log.LogMessage(Loudness.Of(MessageImportance.Low), line.Text);
             return true;
         }
         try
         {
-            new AnswerLog(Log, run).Accept(ToolAnswer.Parse(line.Text));
+            new AnswerLog(Log, run, Loudness).Accept(ToolAnswer.Parse(line.Text));
             return true;
         }
         catch (JsonException e)
@@ -148,7 +168,7 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
 
     private bool Refuse(ModelRun run, string code, string what)
     {
-        Error(run.Job.Request.ProjectFile, code, $"{run.Job.Request.Name}: the quantisation tool {what}. The property QuantSdkToolAssembly names '{ToolAssembly}'; if that is the tool of this version, report this.");
+        Error(run, code, $"{run.Job.Request.Name}: the quantisation tool {what}. The property QuantSdkToolAssembly names '{ToolAssembly}'; if that is the tool of this version, report this.");
         return false;
     }
 
@@ -156,21 +176,21 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
     {
         var exitCode = run.Tool.WaitForExit();
         if (_cancellation.IsCancellationRequested || run.HasFailed) return false;
-        var (name, projectFile) = (run.Job.Request.Name, run.Job.Request.ProjectFile);
+        var name = run.Job.Request.Name;
         var lastLines = run.Tool.LastErrorLines.Count == 0 ? "" : " Its last lines: " + string.Join(Environment.NewLine, run.Tool.LastErrorLines);
         if (exitCode > SignalBase && exitCode != SignalBase + 2)
         {
-            Error(projectFile, DiagnosticCode.ToolDied, $"{name}: the quantisation tool was ended by signal {exitCode - SignalBase} in phase {run.Phase}. If something ran out of memory or killed it, build again; else report this.{lastLines}");
+            Error(run, DiagnosticCode.ToolDied, $"{name}: the quantisation tool was ended by signal {exitCode - SignalBase} in phase {run.Phase}. If something ran out of memory or killed it, build again; else report this.{lastLines}");
             return false;
         }
         if (exitCode != 0 || run.Summary is null)
         {
-            Error(projectFile, DiagnosticCode.ToolEndedUnexpectedly, $"{name}: the quantisation tool ended with exit code {exitCode} in phase {run.Phase} and without a result.{lastLines}");
+            Error(run, DiagnosticCode.ToolEndedUnexpectedly, $"{name}: the quantisation tool ended with exit code {exitCode} in phase {run.Phase} and without a result.{lastLines}");
             return false;
         }
         if (run.Job.Files.FirstOrDefault(f => !File.Exists(f)) is { } missing)
         {
-            Error(projectFile, DiagnosticCode.FileNotWritten, $"{name}: the quantisation tool reported success, but '{missing}' does not exist. Use the tool and the targets of one version of QuantSdk.");
+            Error(run, DiagnosticCode.FileNotWritten, $"{name}: the quantisation tool reported success, but '{missing}' does not exist. Use the tool and the targets of one version of QuantSdk.");
             return false;
         }
         WriteDiscoveredInputs(run);
@@ -182,16 +202,21 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
     // In the form that QuantSdk.Produce.targets reads back into items: it has to undo one level of escaping to see the separators.
     private static void WriteDiscoveredInputs(ModelRun run)
     {
-        if (run.DiscoveredInputs.Count == 0) File.Delete(run.Job.Inputs);
-        else AtomicFile.Write(run.Job.Inputs, Encoding.UTF8.GetBytes(string.Join(";\n", run.DiscoveredInputs.Select(f => EscapedPath.Escape(EscapedPath.Escape(f))))));
+        string[] discovered = [.. run.DiscoveredInputs.Union(run.Job.Reads.Concat(run.DiscoveredInputs).Select(TargetOf).OfType<string>())];
+        if (discovered.Length == 0) File.Delete(run.Job.Inputs);
+        else AtomicFile.Write(run.Job.Inputs, Encoding.UTF8.GetBytes(string.Join(";\n", discovered.Select(f => EscapedPath.Escape(EscapedPath.Escape(f))))));
     }
+
+    // MSBuild looks at the time of a link, not of the file that it leads to.
+    private static string? TargetOf(string path) => File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName;
 
     private void LogSummary(ModelRun run)
     {
         var own = run.Job.Request.Name + " -> ";
         var summary = run.Summary!;
         if (DisplayName.Length > 0 && summary.StartsWith(own, StringComparison.Ordinal)) summary = DisplayName + " -> " + summary[own.Length..];
-        Log.LogMessage(MessageImportance.High, summary);
+        Log.LogMessage(Loudness.Of(MessageImportance.High), summary);
+        Log.LogMessage(Loudness.Of(MessageImportance.Normal), $"{run.Job.Request.Name}: {string.Join(", ", run.Seconds.Select(s => string.Create(CultureInfo.InvariantCulture, $"{s.Key} {s.Value:0.00} s")))}");
     }
 
     private static string Heartbeat(ModelRun run)
@@ -204,5 +229,10 @@ public sealed class RunModel : Microsoft.Build.Utilities.Task, ICancelableTask, 
 
     private static string Shorten(string text) => text.Length <= 200 ? text : text[..200] + "…";
 
-    private void Error(string? file, string code, string message) => Log.LogError(null, code, null, file, 0, 0, 0, 0, message);
+    private void Error(ModelRun? run, string code, string message)
+    {
+        var file = run?.Job.Request.ProjectFile;
+        Log.LogError(null, code, null, file, 0, 0, 0, 0, message);
+        run?.Diagnostics.Add(new ModelDiagnostic("error", code, file!, message));
+    }
 }

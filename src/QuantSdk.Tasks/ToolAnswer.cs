@@ -16,6 +16,9 @@ internal sealed record ToolAnswer(
     string? Importance = null,
     string? Text = null,
     string? Summary = null,
+    string? Key = null,
+    JsonElement? Hit = null,
+    JsonElement? Stages = null,
     IReadOnlyList<string>? Files = null)
 {
     /// <exception cref="JsonException">The line is no answer.</exception>

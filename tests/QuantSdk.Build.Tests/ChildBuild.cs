@@ -23,16 +23,22 @@ internal sealed class ChildBuild : IDisposable
         _reading = Task.WhenAll(Task.Run(() => Read(process.StandardOutput)), Task.Run(() => Read(process.StandardError)));
     }
 
-    public static ChildBuild Start(string directory, params IEnumerable<string> arguments)
+    /// <summary>A command that takes MSBuild's switches; it writes a binary log.</summary>
+    public static ChildBuild Start(string directory, params IEnumerable<string> arguments) => Start(directory, new ChildSettings(), arguments);
+
+    public static ChildBuild Start(string directory, ChildSettings settings, params IEnumerable<string> arguments)
     {
-        var log = Path.Combine(directory, $"{Interlocked.Increment(ref s_count)}.binlog");
-        var start = new ProcessStartInfo("dotnet") { WorkingDirectory = directory, RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (var argument in arguments) start.ArgumentList.Add(argument);
+        var name = $"{Interlocked.Increment(ref s_count)}.binlog";
         // `;` in the name of a log would separate it from its next argument; in a path it is not understood at all.
-        start.ArgumentList.Add("-bl:" + Path.GetFileName(log));
-        start.ArgumentList.Add("-nodeReuse:false");
-        start.ArgumentList.Add("-tl:off");
-        start.ArgumentList.Add("-nologo");
+        var log = settings.LogFolder is null ? name : Path.Combine(settings.LogFolder, name);
+        return StartPlain(directory, settings, [.. arguments, "-bl:" + log, "-nodeReuse:false", "-tl:off", "-nologo"], Path.Combine(directory, log));
+    }
+
+    /// <summary>A command as it stands, `dotnet run` or another program than dotnet.</summary>
+    public static ChildBuild StartPlain(string directory, ChildSettings settings, IEnumerable<string> arguments, string log = "")
+    {
+        string[] command = [.. settings.Wrapper, .. settings.Program.Length == 0 ? [] : (string[])[settings.Program], .. arguments];
+        var start = new ProcessStartInfo(command[0], command[1..]) { WorkingDirectory = directory, RedirectStandardOutput = true, RedirectStandardError = true };
         var environment = s_inherited.Select(name => (name, value: Environment.GetEnvironmentVariable(name))).Where(v => v.value is not null).ToList();
         start.Environment.Clear();
         foreach (var (name, value) in environment) start.Environment[name] = value;
@@ -40,6 +46,10 @@ internal sealed class ChildBuild : IDisposable
         start.Environment["DOTNET_CLI_WORKLOAD_UPDATE_NOTIFY_DISABLE"] = "true";
         start.Environment["DOTNET_CLI_UI_LANGUAGE"] = "en";
         start.Environment["DOTNET_SKIP_FIRST_TIME_EXPERIENCE"] = "1";
+        // A test that wants a store names one.
+        start.Environment["QuantSdkStoreMode"] = "Off";
+        start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
+        foreach (var (variable, value) in settings.Environment) start.Environment[variable] = value;
         return new ChildBuild(Process.Start(start)!, log);
     }
 
@@ -52,17 +62,25 @@ internal sealed class ChildBuild : IDisposable
 
     public void WaitForExit()
     {
-        if (_process.WaitForExit(s_patience)) return;
+        if (_process.WaitForExit(s_patience))
+        {
+            // What it wrote last may still be on its way; an orphan that holds the pipe open must not hold the test.
+            _reading.Wait(TimeSpan.FromSeconds(5));
+            return;
+        }
         _process.Kill(entireProcessTree: true);
         _reading.Wait(s_patience);
         throw new TimeoutException($"dotnet did not end within {s_patience}. It wrote: {string.Join('\n', Output())}");
     }
 
     /// <summary>Waits until the running build has written a line, however slow the machine is.</summary>
-    public void WaitForLine(Func<string, bool> wanted)
+    public void WaitForLine(Func<string, bool> wanted) => WaitForLines(1, wanted);
+
+    /// <summary>Waits until so many lines have come.</summary>
+    public void WaitForLines(int count, Func<string, bool> wanted)
     {
         var started = Stopwatch.GetTimestamp();
-        while (!Output().Any(wanted))
+        while (Output().Count(wanted) < count)
         {
             if (_process.HasExited || Stopwatch.GetElapsedTime(started) > s_patience)
                 throw new TimeoutException($"The line did not come. dotnet wrote: {string.Join('\n', Output())}");
@@ -79,14 +97,21 @@ internal sealed class ChildBuild : IDisposable
         }
     }
 
-    private string[] Output()
+    /// <summary>The lines it has written so far.</summary>
+    public string[] Output()
     {
         lock (_output)
             return [.. _output];
     }
 
+    public int ExitCode => _process.ExitCode;
+
+    public int Id => _process.Id;
+
     /// <summary>What Ctrl+C sends.</summary>
-    public void Interrupt() => Assert.AreEqual(0, SendSignal(_process.Id, 2));
+    public void Interrupt() => Signal(2);
+
+    public void Signal(int signal) => Assert.AreEqual(0, SendSignal(_process.Id, signal));
 
     /// <summary>Ends MSBuild without a chance to clean up; its children are left to themselves.</summary>
     public void Kill()
@@ -103,4 +128,15 @@ internal sealed class ChildBuild : IDisposable
 
     [DllImport("libc", EntryPoint = "kill")]
     private static extern int SendSignal(int process, int signal);
+}
+
+/// <param name="LogFolder">Where the binary log goes; null: into the working folder.</param>
+internal sealed record ChildSettings(string? LogFolder = null)
+{
+    public string Program { get; init; } = "dotnet";
+
+    /// <summary>A command that starts the program, as `setpriv`.</summary>
+    public IReadOnlyList<string> Wrapper { get; init; } = [];
+
+    public IReadOnlyDictionary<string, string> Environment { get; init; } = new Dictionary<string, string>();
 }

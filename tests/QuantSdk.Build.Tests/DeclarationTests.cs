@@ -12,6 +12,7 @@ public sealed class DeclarationTests
     [DataRow("""<QuantizedModel Include="a.onnx" ConditionedBy="a" />""", "QSDK1903", "'a'")]
     [DataRow("""<QuantizedModel Include="a.onnx" CalibrationData="none/*.npz" />""", "QSDK1904", "none/*.npz")]
     [DataRow("""<QuantizedModel Include="a.onnx" CalibrationData="x%3By.npz" />""", "QSDK1905", "x;y.npz")]
+    [DataRow("""<QuantizedModel Include="a.onnx" Precison="int8" />""", "QSDK1022", "Did you mean 'Precision'?")]
     public void Bad_metadata_is_a_coded_error_that_names_the_value(string item, string code, string value)
     {
         using var project = new FixtureProject(item).WithModels("a.onnx", "sub/A.onnx", "it's (1).onnx", "x;y.npz");
@@ -107,7 +108,7 @@ public sealed class DeclarationTests
     public void Every_metadata_that_is_set_reaches_the_tool_and_no_other()
     {
         using var project = new FixtureProject("""
-            <QuantizedModel Include="sub/a.onnx" Precision="int8" Name="x" Steps="20" Misspeled="1" Visible="false" CalibrationData="random">
+            <QuantizedModel Include="sub/a.onnx" Precision="int8" Name="x" Steps="20" Visible="false" CalibrationData="random">
               <ExcludeModules>time_embedding;*.attn2 "quoted"</ExcludeModules>
             </QuantizedModel>
             """).WithModels("sub/a.onnx");
@@ -116,7 +117,7 @@ public sealed class DeclarationTests
 
         var request = project.LastRequest("sub/a.onnx");
         CollectionAssert.AreEqual(
-            new[] { "CalibrationData=random", "ExcludeModules=time_embedding;*.attn2 \"quoted\"", "Misspeled=1", "Name=x", "Precision=int8", "Steps=20" },
+            new[] { "CalibrationData=random", "ExcludeModules=time_embedding;*.attn2 \"quoted\"", "Name=x", "Precision=int8", "Steps=20" },
             request.GetProperty("metadata").EnumerateObject().Select(p => $"{p.Name}={p.Value.GetString()}").ToList());
         Assert.AreEqual("x", request.GetProperty("name").GetString());
         Assert.AreEqual("sub/a.onnx", request.GetProperty("item").GetString());

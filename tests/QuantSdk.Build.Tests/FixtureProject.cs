@@ -23,6 +23,9 @@ internal sealed class FixtureProject : IDisposable
         Declare(items, properties);
     }
 
+    /// <summary>The folder above the project's, for what lies beside it.</summary>
+    public string Root => _root;
+
     public string Folder { get; }
 
     public string EngineFolder => Path.Combine(Folder, "obj", "quantsdk");
@@ -61,6 +64,18 @@ internal sealed class FixtureProject : IDisposable
         var file = Path.Combine(Folder, path);
         Directory.CreateDirectory(Path.GetDirectoryName(file)!);
         File.WriteAllText(file, content);
+    }
+
+    /// <summary>Makes the project an app that prints the files of its models, and then waits as long as it is told.</summary>
+    public FixtureProject WithProgram(string then = "")
+    {
+        Write("Code.cs", $$"""
+            var models = System.IO.Path.Combine(System.AppContext.BaseDirectory, "models");
+            foreach (var file in System.IO.Directory.GetFiles(models, "*", System.IO.SearchOption.AllDirectories))
+                System.Console.WriteLine("has " + System.IO.Path.GetRelativePath(models, file));
+            {{then}}
+            """);
+        return this;
     }
 
     /// <summary>A model file is any file to the stand-in tool.</summary>

@@ -43,6 +43,28 @@ public sealed class IncrementalTests
     }
 
     [TestMethod]
+    public void Misspelt_metadata_added_after_a_good_build_is_an_error_and_its_removal_requantises_nothing()
+    {
+        using var project = TwoModelProject();
+        project.BuildModels();
+
+        project.Declare(TwoModels.Replace("Precision=", "MinSqrn=\"20\" Precision=", StringComparison.Ordinal));
+        for (var build = 0; build < 2; build++)
+        {
+            var log = project.BuildModels();
+            CollectionAssert.AreEqual(new[] { "QSDK1022" }, log.ErrorCodes.ToList());
+            StringAssert.Contains(log.Errors.Single().Text, "'MinSqrn' is unknown. Did you mean 'MinSqnr'?", StringComparison.Ordinal);
+        }
+
+        project.Declare(TwoModels);
+        var corrected = project.BuildModels();
+        Assert.IsTrue(corrected.Succeeded);
+        Assert.IsEmpty(corrected.ModelsBuilt);
+        Assert.AreEqual(1, project.Runs("a.onnx"));
+        Assert.IsEmpty(project.BuildModels().Tasks.Where(t => t.EndsWith("/CheckMetadata", StringComparison.Ordinal)));
+    }
+
+    [TestMethod]
     public void Touched_model_or_deleted_output_rebuilds_its_model_alone()
     {
         using var project = TwoModelProject();

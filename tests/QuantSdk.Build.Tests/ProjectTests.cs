@@ -95,11 +95,11 @@ public sealed class ProjectTests
     }
 
     [TestMethod]
-    public void Folder_with_blanks_unicode_and_every_special_character_of_msbuild_works()
+    public void Long_folder_with_blanks_unicode_and_every_special_character_of_msbuild_works()
     {
         using var project = new FixtureProject(
             """<QuantizedModel Include="a.onnx" ConditionedBy="b.onnx" CalibrationData="$(MSBuildProjectDirectory)/calib/*.npz" /><QuantizedModel Include="b.onnx" />""",
-            folder: "a b ü日 100% ;c @x 'q (1)").WithModels("a.onnx", "b.onnx", "calib/1.npz");
+            folder: $"a b ü日 100% ;c @x 'q (1)/{new string('l', 120)}/{new string('m', 120)}").WithModels("a.onnx", "b.onnx", "calib/1.npz");
 
         var log = project.Run("build");
 

@@ -15,6 +15,9 @@ internal static class RepositoryPaths
 
     public static string StandInTool => Get("StandInTool");
 
+    /// <summary>The folder of the packages that this repository was restored with.</summary>
+    public static string Packages => Get("Packages");
+
     private static string Get(string key) =>
         typeof(RepositoryPaths).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(a => a.Key == key).Value!;
 }

@@ -9,7 +9,7 @@ namespace QuantSdk.Build.Tests;
 [TestClass]
 public sealed class ServeTests
 {
-    private const int Interrupt = 2, Terminate = 15;
+    private const int HangUp = 1, Interrupt = 2, Terminate = 15;
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
 
     [TestMethod]
@@ -51,6 +51,7 @@ public sealed class ServeTests
     [TestMethod]
     [DataRow(0, 130, DisplayName = "closed input")]
     [DataRow(Terminate, 130, DisplayName = "SIGTERM")]
+    [DataRow(HangUp, 130, DisplayName = "closed terminal")]
     public void Cancelled_work_ends_and_leaves_the_old_engine(int signal, int exitCode)
     {
         using var folder = new CaseFolder();

@@ -31,14 +31,17 @@ internal sealed class JsonLinesLog(Stream stream) : IBuildLog
 
     public void Warning(string code, string message, string? file) => Write(new ServeAnswer("warning", Code: code, File: file, Message: Shorten(message)));
 
-    public void Detail(string message) => Write(new ServeAnswer("message", Importance: "low", Text: Shorten(message)));
+    public void Detail(string message) => Write(new ServeAnswer("message", Importance: "normal", Text: Shorten(message)));
 
     public void Error(Failure failure) =>
         Write(new ServeAnswer("error", Code: failure.Code, File: failure.File, Node: failure.Node, Message: Shorten(failure.Message)));
 
     public void Inputs(IReadOnlyList<string> files) => Write(new ServeAnswer("inputs", Files: files));
 
-    public void Done(string summary) => Write(new ServeAnswer("done", Summary: summary));
+    public void Notice(string message) => Write(new ServeAnswer("message", Importance: "high", Text: Shorten(message)));
+
+    public void Done(BuildResult result) => Write(new ServeAnswer(
+        "done", Summary: result.Summary, Key: result.Key, Hit: result.Report.Stages?.GetValueOrDefault("model") == "store", Stages: result.Report.Stages));
 
     private void Write(ServeAnswer answer)
     {

@@ -11,11 +11,13 @@ internal static class ServeCommand
         // Ctrl+C reaches every process of the terminal; the build decides and closes our input.
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, context => context.Cancel = true);
         using var cancellation = new CancellationTokenSource();
-        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, context =>
+        void Stop(PosixSignalContext context)
         {
             context.Cancel = true;
             ProcessEnd.Cancel(cancellation);
-        });
+        }
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, Stop);
         var log = new JsonLinesLog(Console.OpenStandardOutput());
         AppDomain.CurrentDomain.UnhandledException += (_, e) =>
         {
@@ -32,7 +34,7 @@ internal static class ServeCommand
             var result = ModelBuilder.Build(request, log, cancellation.Token);
             if (result.DiscoveredInputs.Count > 0)
                 log.Inputs(result.DiscoveredInputs);
-            log.Done(result.Summary);
+            log.Done(result);
             return ExitCode.Done;
         }
         catch (Exception e) when (cancellation.IsCancellationRequested && Failure.IsCancellation(e))

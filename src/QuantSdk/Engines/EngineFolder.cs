@@ -1,5 +1,9 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
+using System.Text;
+using System.Text.RegularExpressions;
 using QuantSdk.Onnx;
 using QuantSdk.Runtime;
 
@@ -14,6 +18,7 @@ internal sealed partial class EngineFolder : IDisposable
     private static readonly ConcurrentDictionary<EngineFolder, bool> Unfinished = new();
 
     private readonly string _final;
+    private FileStream? _sign;
 
     /// <exception cref="QuantSdkException">QSDK1004 where the folder cannot be made.</exception>
     public EngineFolder(string final)
@@ -21,13 +26,17 @@ internal sealed partial class EngineFolder : IDisposable
         _final = Path.TrimEndingDirectorySeparator(Path.GetFullPath(final));
         if (File.Exists(_final))
             throw new QuantSdkException("QSDK1004", $"Cannot write the folder '{_final}': it is a file.", _final);
+        DeleteAbandoned(_final);
         var id = Guid.NewGuid().ToString("N")[..12];
         (Staging, Scratch) = ($"{_final}.{id}.tmp", $"{_final}.{id}.scratch");
         Unfinished[this] = true;
         try
         {
-            Directory.CreateDirectory(Staging);
             Directory.CreateDirectory(Scratch);
+            _sign = new FileStream(SignOf(Scratch), FileMode.CreateNew, FileAccess.Write, FileShare.None);
+            _sign.Write(Encoding.UTF8.GetBytes(Owner));
+            _sign.Flush();
+            Directory.CreateDirectory(Staging);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -101,17 +110,69 @@ internal sealed partial class EngineFolder : IDisposable
     public void Dispose()
     {
         Unfinished.TryRemove(this, out _);
-        foreach (var folder in (string[])[Staging, Scratch])
+        _sign?.Dispose();
+        Delete(Staging);
+        Delete(Scratch);
+    }
+
+    /// <summary>Deletes what processes that were killed have left of this engine.</summary>
+    private static void DeleteAbandoned(string final)
+    {
+        var parent = Path.GetDirectoryName(final);
+        if (!Directory.Exists(parent))
+            return;
+        foreach (var scratch in Directory.GetDirectories(parent, Path.GetFileName(final) + ".*.scratch").Where(f => LeftOver(final).IsMatch(f) && IsAbandoned(f)))
         {
-            try
-            {
-                if (Directory.Exists(folder))
-                    Directory.Delete(folder, recursive: true);
-            }
-            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-            {
-                // A left-over is in nobody's way: its name is never used again.
-            }
+            var staging = Path.ChangeExtension(scratch, ".tmp");
+            Delete(staging);
+            Delete(staging + ".old");
+            Delete(scratch);
+        }
+    }
+
+    /// <summary>A living owner holds the file open; where a file system knows no locks, its process tells. One of another machine may be alive.</summary>
+    private static bool IsAbandoned(string scratch)
+    {
+        try
+        {
+            var owner = File.ReadAllText(SignOf(scratch)).Split(' ');
+            return owner is [var machine, var id] && machine == Environment.MachineName && !IsRunning(int.Parse(id, CultureInfo.InvariantCulture));
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or FormatException)
+        {
+            return false;
+        }
+    }
+
+    private static bool IsRunning(int id)
+    {
+        try
+        {
+            using var process = Process.GetProcessById(id);
+            return true;
+        }
+        catch (ArgumentException)
+        {
+            return false;
+        }
+    }
+
+    private static string SignOf(string scratch) => Path.Combine(scratch, "owner");
+
+    private static string Owner => string.Create(CultureInfo.InvariantCulture, $"{Environment.MachineName} {Environment.ProcessId}");
+
+    private static Regex LeftOver(string final) => new($@"^{Regex.Escape(final)}\.[0-9a-f]{{12}}\.scratch\z", RegexOptions.CultureInvariant);
+
+    private static void Delete(string folder)
+    {
+        try
+        {
+            if (Directory.Exists(folder))
+                Directory.Delete(folder, recursive: true);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // A left-over is in nobody's way: its name is never used again.
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Xml.Linq;
 using QuantSdk.Recipes;
 using QuantSdk.Runtime;
 
@@ -48,5 +49,32 @@ public sealed class RecipeParserTests
         Assert.AreEqual(code, error.Code);
         StringAssert.Contains(error.Message, "unet");
         StringAssert.Contains(error.Message, named);
+    }
+
+    [TestMethod]
+    public void The_build_and_the_tool_know_the_same_names_and_every_one_makes_its_model_stale()
+    {
+        var build = Path.Combine(Repository.Root, "build");
+        var defined = XDocument.Load(Path.Combine(build, "QuantSdk.props")).Descendants("QuantizedModel").Elements().Select(e => e.Name.LocalName).ToArray();
+        var hashed = XDocument.Load(Path.Combine(build, "QuantSdk.Produce.targets")).Descendants("QuantSdkOptions").Single().Value.Split('|').Where(w => w.StartsWith("%(", StringComparison.Ordinal)).Select(w => w[2..^1]).ToArray();
+
+        // The Name is in the path of the stamp.
+        CollectionAssert.AreEquivalent(defined.Except(["Name"]).ToArray(), hashed);
+        Assert.AreEqual("", string.Join(' ', RecipeParser.Known.Except(defined)));
+        foreach (var name in defined)
+            Assert.AreNotEqual("QSDK1022", CodeOf(name), name);
+    }
+
+    private static string? CodeOf(string name)
+    {
+        try
+        {
+            RecipeParser.Parse("unet", new Dictionary<string, string> { [name] = "1" });
+            return null;
+        }
+        catch (QuantSdkException e)
+        {
+            return e.Code;
+        }
     }
 }
