@@ -30,7 +30,8 @@ internal sealed record ToolRequest(
     string Report,
     int Threads,
     IReadOnlyDictionary<string, string> Metadata,
-    ConditioningModel? ConditionedBy)
+    ConditioningModel? ConditionedBy,
+    StoreRequest? Store = null)
 {
     /// <summary>UTF-8, without a line break inside.</summary>
     public byte[] ToJsonLine() => [.. JsonSerializer.SerializeToUtf8Bytes(this, LineJson.Default.ToolRequest), (byte)'\n'];
@@ -38,6 +39,9 @@ internal sealed record ToolRequest(
 
 /// <summary>The model whose outputs are another model's conditioning.</summary>
 internal sealed record ConditioningModel(string Model, string Name);
+
+/// <summary>The properties that say where results of earlier builds are kept; empty where they are not set. No engine depends on them.</summary>
+internal sealed record StoreRequest(string Directory, string SharedDirectory, string Mode, string Limit);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
 [JsonSerializable(typeof(ModelJob))]

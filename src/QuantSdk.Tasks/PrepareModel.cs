@@ -36,6 +36,18 @@ public sealed class PrepareModel : Microsoft.Build.Utilities.Task, IMultiThreada
     [Required]
     public string ProjectFile { get; set; } = "";
 
+    /// <summary>The property QuantSdkStoreDirectory.</summary>
+    public string StoreDirectory { get; set; } = "";
+
+    /// <summary>The property QuantSdkSharedStoreDirectory.</summary>
+    public string SharedStoreDirectory { get; set; } = "";
+
+    /// <summary>The property QuantSdkStoreMode.</summary>
+    public string StoreMode { get; set; } = "";
+
+    /// <summary>The property QuantSdkStoreLimit.</summary>
+    public string StoreLimit { get; set; } = "";
+
     /// <summary>One item, `AdditionalProperties` of which tell QuantSdk.proj which job to do.</summary>
     [Output]
     public ITaskItem? Job { get; set; }
@@ -61,7 +73,8 @@ public sealed class PrepareModel : Microsoft.Build.Utilities.Task, IMultiThreada
                 Report: Path.Combine(StateDirectory, name + ".report.json"),
                 Threads: 0,
                 metadata,
-                conditioning is null ? null : new ConditioningModel(Absolute(conditioning.ItemSpec), conditioning.GetMetadata("QuantSdkConditioningName"))),
+                conditioning is null ? null : new ConditioningModel(Absolute(conditioning.ItemSpec), conditioning.GetMetadata("QuantSdkConditioningName")),
+                new StoreRequest(StoreDirectory, SharedStoreDirectory, StoreMode, StoreLimit)),
             stamp,
             Reads: [.. Inputs.Select(i => i.ItemSpec).Prepend(Model.ItemSpec).Select(Absolute)],
             Inputs: Path.Combine(StateDirectory, name + ".inputs"),

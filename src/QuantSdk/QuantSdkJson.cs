@@ -2,11 +2,13 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
+using QuantSdk.Caching;
 using QuantSdk.Calibration;
 using QuantSdk.Engines;
 using QuantSdk.Interchange;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
+using QuantSdk.Runtime;
 
 namespace QuantSdk;
 
@@ -15,6 +17,11 @@ namespace QuantSdk;
 [JsonSerializable(typeof(CalibrationTable))]
 [JsonSerializable(typeof(Plan))]
 [JsonSerializable(typeof(BuildReport))]
+[JsonSerializable(typeof(Manifest))]
+[JsonSerializable(typeof(PlannedModel))]
+[JsonSerializable(typeof(BuiltEngine))]
+[JsonSerializable(typeof(MeasuredModel))]
+[JsonSerializable(typeof(IReadOnlyList<CutCandidate>))]
 [JsonSerializable(typeof(CostTable))]
 [JsonSerializable(typeof(IReadOnlyDictionary<string, QuantoModule>))]
 internal sealed partial class QuantSdkJson : JsonSerializerContext

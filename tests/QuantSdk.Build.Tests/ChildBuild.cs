@@ -46,6 +46,8 @@ internal sealed class ChildBuild : IDisposable
         start.Environment["DOTNET_CLI_WORKLOAD_UPDATE_NOTIFY_DISABLE"] = "true";
         start.Environment["DOTNET_CLI_UI_LANGUAGE"] = "en";
         start.Environment["DOTNET_SKIP_FIRST_TIME_EXPERIENCE"] = "1";
+        // A test that wants a store names one.
+        start.Environment["QuantSdkStoreMode"] = "Off";
         start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
         foreach (var (variable, value) in settings.Environment) start.Environment[variable] = value;
         return new ChildBuild(Process.Start(start)!, log);

@@ -43,6 +43,9 @@ public sealed record Manifest
 
     /// <summary>How the model is cached between steps, or null where it was built without <c>Cache</c>.</summary>
     public CacheInfo? Cache { get; init; }
+
+    /// <summary>The gate that the quantised model missed, where the float model is shipped in its place (<c>OnGateFailure=Fallback</c>); otherwise null.</summary>
+    public string? Fallback { get; init; }
 }
 
 /// <summary>An input or output of a model.</summary>

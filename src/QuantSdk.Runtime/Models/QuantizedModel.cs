@@ -102,6 +102,8 @@ public sealed class QuantizedModel : IDisposable
         var (variant, selection) = VariantSelector.Select(manifest, manifestFile, ModelSession.OnnxRuntimeVersion, options.CpuFeatures, cudaRefusal);
         var files = EngineFiles.Locate(directory, manifestFile, variant, selection.Model);
         log?.Invoke($"QuantSdk: {manifest.Name}: {selection}");
+        if (manifest.Fallback is { } gate)
+            log?.Invoke($"QuantSdk: {manifest.Name}: this is the float model; the quantised one missed a gate ({gate})");
         var (session, live) = Open(files, variant.Heads ?? [], Settings(variant, selection, options), options.VerifyHashes);
         try
         {

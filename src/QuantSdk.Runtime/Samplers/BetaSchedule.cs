@@ -58,7 +58,7 @@ internal static class BetaSchedule
     /// <summary>Shifts and stretches √ᾱ so that the last timestep holds no signal (Lin et al. 2023, algorithm 1).</summary>
     private static float[] ZeroTerminalSnr(float[] betas)
     {
-        var roots = Array.ConvertAll(CumulativeProduct(betas), MathF.Sqrt);
+        var roots = Array.ConvertAll(CumulativeProduct(betas), TorchMath.Sqrt);
         var (first, last) = (roots[0], roots[^1]);
         var bars = Array.ConvertAll(roots, root => (root - last) * (first / (first - last)) is var shifted ? shifted * shifted : 0f);
         var rescaled = new float[bars.Length];

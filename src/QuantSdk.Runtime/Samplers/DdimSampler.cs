@@ -42,8 +42,8 @@ internal sealed class DdimSampler : Sampler
     {
         var (signal, noise) = _table.Shares(timestep);
         var (alpha, next) = (_table.Alpha(timestep), _table.Alpha(nextTimestep));
-        var drawn = eta == 0 ? 0 : eta * Scalar.Sqrt((1 - next) / (1 - alpha) * (1 - alpha / next));
-        double nextSignal = Scalar.Sqrt(next), nextNoise = Scalar.Sqrt(1 - next - drawn * drawn);
+        var drawn = eta == 0 ? 0 : eta * TorchMath.Sqrt((1 - next) / (1 - alpha) * (1 - alpha / next));
+        double nextSignal = TorchMath.Sqrt(next), nextNoise = TorchMath.Sqrt(1 - next - drawn * drawn);
         var clean = _prediction.ToClean(signal, noise);
         var direction = _prediction.ToNoise(signal, noise);
         Term[] fresh = drawn == 0 ? [] : [(Register.Noise, drawn)];

@@ -46,9 +46,9 @@ internal sealed class DdpmSampler : Sampler
         var alpha = bar / next;
         var beta = 1 - alpha;
         var clean = _prediction.ToClean(signal, noise);
-        var ofClean = Scalar.Sqrt(next) * beta / (1 - bar);
-        var ofSample = Scalar.Sqrt(alpha) * (1 - next) / (1 - bar);
-        Term[] fresh = timestep > 0 ? [(Register.Noise, Deviation(Scalar, MathF.Max((1 - next) / (1 - bar) * beta, 1e-20f), beta))] : [];
+        var ofClean = TorchMath.Sqrt(next) * beta / (1 - bar);
+        var ofSample = TorchMath.Sqrt(alpha) * (1 - next) / (1 - bar);
+        Term[] fresh = timestep > 0 ? [(Register.Noise, Deviation(MathF.Max((1 - next) / (1 - bar) * beta, 1e-20f), beta))] : [];
         return
         [
             new(Clean, [(Register.Sample, clean.Sample), (Register.Output, clean.Output)], Bounded: true),
@@ -56,10 +56,10 @@ internal sealed class DdpmSampler : Sampler
         ];
     }
 
-    private float Deviation(ScalarMath math, float small, float large) => _variance switch
+    private float Deviation(float small, float large) => _variance switch
     {
-        FixedSmallLog => math.Exp(0.5f * math.Log(small)),
-        FixedLarge => math.Sqrt(large),
-        _ => math.Sqrt(small),
+        FixedSmallLog => TorchMath.Exp(0.5f * TorchMath.Log(small)),
+        FixedLarge => TorchMath.Sqrt(large),
+        _ => TorchMath.Sqrt(small),
     };
 }

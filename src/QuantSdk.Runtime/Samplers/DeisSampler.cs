@@ -43,7 +43,7 @@ internal sealed class DeisSampler : MultistepSampler
         if (order == 1)
         {
             var h = Lambda(sigmas[step + 1]) - Lambda(sigmas[step]);
-            return [(Register.Sample, alphaT / alphaS), (Slot(step), -(sigmaT * (Scalar.Exp(h) - 1)))];
+            return [(Register.Sample, alphaT / alphaS), (Slot(step), -(sigmaT * (TorchMath.Exp(h) - 1)))];
         }
         var to = sigmaT / alphaT;
         float[] rho = [.. Enumerable.Range(0, order).Select(age => Shares(sigmas[step - age]) is var (alpha, sigma) ? sigma / alpha : 0)];
@@ -57,20 +57,20 @@ internal sealed class DeisSampler : MultistepSampler
     /// <summary>The integral from ρ_s to ρ_t of the Lagrange polynomial in log ρ that is 1 at ρ[age].</summary>
     private float Weight(float to, float[] rho, int age)
     {
-        var own = Scalar.Log(rho[age]);
+        var own = NumPyMath.Log(rho[age]);
         // in the order in which diffusers names the others, so that float32 rounds alike
-        float[] others = [.. Enumerable.Range(1, rho.Length - 1).Select(k => Scalar.Log(rho[(age + k) % rho.Length]))];
+        float[] others = [.. Enumerable.Range(1, rho.Length - 1).Select(k => NumPyMath.Log(rho[(age + k) % rho.Length]))];
         return others is [var c] ? Linear(to, own, c) - Linear(rho[0], own, c)
             : Quadratic(to, own, others[0], others[1]) - Quadratic(rho[0], own, others[0], others[1]);
     }
 
     /// <summary>An antiderivative of (log t − c)/(b − c).</summary>
-    private float Linear(float t, float b, float c) => t * (-c + Scalar.Log(t) - 1) / (b - c);
+    private float Linear(float t, float b, float c) => t * (-c + NumPyMath.Log(t) - 1) / (b - c);
 
     /// <summary>An antiderivative of (log t − c)(log t − d)/((b − c)(b − d)).</summary>
     private float Quadratic(float t, float b, float c, float d)
     {
-        var log = Scalar.Log(t);
+        var log = NumPyMath.Log(t);
         return t * (c * (d - log + 1) - d * log + d + log * log - 2 * log + 2) / ((b - c) * (b - d));
     }
 

@@ -94,7 +94,7 @@ internal sealed class DpmSolverSampler : MultistepSampler
     /// <summary>Lu et al. 2022b, algorithm 2 and equation 9.</summary>
     private (double, double, double, double, double) Clean(float alpha, float ratio, float h, int order)
     {
-        var phi = Scalar.Exp(-h) - 1;
+        var phi = TorchMath.Exp(-h) - 1;
         return (ratio, -(alpha * phi),
             order == 1 ? 0 : order == 2 && !_heun ? -(0.5f * (alpha * phi)) : alpha * (phi / h + 1),
             order == 3 ? -(alpha * ((phi + h) / (h * h) - 0.5f)) : 0, 0);
@@ -102,22 +102,22 @@ internal sealed class DpmSolverSampler : MultistepSampler
 
     private (double, double, double, double, double) CleanStochastic(float alpha, float sigma, float sigmaBefore, float h, int order)
     {
-        var phi = 1 - Scalar.Exp(-2 * h);
-        return (sigma / sigmaBefore * Scalar.Exp(-h), alpha * phi,
+        var phi = 1 - TorchMath.Exp(-2 * h);
+        return (sigma / sigmaBefore * TorchMath.Exp(-h), alpha * phi,
             order == 1 ? 0 : order == 2 && !_heun ? 0.5f * (alpha * phi) : alpha * (phi / (-2 * h) + 1),
             order == 3 ? alpha * ((phi - 2 * h) / (2 * h * (2 * h)) - 0.5f) : 0,
-            sigma * MathF.Sqrt(phi));
+            sigma * TorchMath.Sqrt(phi));
     }
 
     /// <summary>Lu et al. 2022a, equation 3.6 and appendix B; the stochastic form has twice the weight of ε, and noise.</summary>
     private (double, double, double, double, double) Noise(float ratio, float sigma, float h, int order)
     {
-        var phi = Scalar.Exp(h) - 1;
+        var phi = TorchMath.Exp(h) - 1;
         var twice = _stochastic ? 2f : 1f;
         return (ratio, -(twice * (sigma * phi)),
             order == 1 ? 0 : order == 2 && !_heun ? -(0.5f * twice * (sigma * phi)) : -(twice * (sigma * (phi / h - 1))),
             order == 3 ? -(sigma * ((phi - h) / (h * h) - 0.5f)) : 0,
-            _stochastic ? sigma * MathF.Sqrt(Scalar.Exp(2 * h) - 1) : 0);
+            _stochastic ? sigma * TorchMath.Sqrt(TorchMath.Exp(2 * h) - 1) : 0);
     }
 
     private static Register Slot(int step) => Register.Kept + step % History;

@@ -17,8 +17,8 @@ internal sealed class EulerAncestralSampler(SamplerConfig config) : SigmaSampler
     /// <summary>σ_up = √(σ'²(σ²−σ'²)/σ²), σ_down = √(σ'²−σ_up²).</summary>
     private Assignment[] Step(float sigma, float next)
     {
-        var up = Scalar.Sqrt(next * next * (sigma * sigma - next * next) / (sigma * sigma));
-        var down = Scalar.Sqrt(next * next - up * up);
+        var up = TorchMath.Sqrt(next * next * (sigma * sigma - next * next) / (sigma * sigma));
+        var down = TorchMath.Sqrt(next * next - up * up);
         return up == 0 ? Slide(sigma, down - sigma) : Slide(sigma, down - sigma, (Register.Noise, up));
     }
 }

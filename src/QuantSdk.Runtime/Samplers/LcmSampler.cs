@@ -43,7 +43,7 @@ internal sealed class LcmSampler : Sampler
         var clean = _prediction.ToClean(signal, noise);
         var scaled = timestep * _timestepScaling;
         var skip = DataVariance / (scaled * scaled + DataVariance);
-        var keep = scaled / Scalar.Sqrt(scaled * scaled + DataVariance);
+        var keep = scaled / TorchMath.Sqrt(scaled * scaled + DataVariance);
         var (nextSignal, nextNoise) = nextTimestep is { } next ? _table.Shares(next) : (1, 0);
         Term[] fresh = nextTimestep is null ? [] : [(Register.Noise, nextNoise)];
         return

@@ -98,7 +98,7 @@ internal abstract class MultistepSampler : Sampler
     {
         if (Flow)
             return (1 - level, level);
-        var alpha = 1 / Scalar.Sqrt(level * level + 1);
+        var alpha = 1 / TorchMath.Sqrt(level * level + 1);
         return (alpha, level * alpha);
     }
 
@@ -106,7 +106,7 @@ internal abstract class MultistepSampler : Sampler
     protected float Lambda(float level)
     {
         var (alpha, sigma) = Shares(level);
-        return Scalar.Log(alpha) - Scalar.Log(sigma);
+        return TorchMath.Log(alpha) - TorchMath.Log(sigma);
     }
 
     /// <summary>Keeps what the method integrates: x0, or ε.</summary>

@@ -5,7 +5,6 @@ internal sealed class NoiseTable
 {
     private readonly float[] _alphasCumprod;
     private readonly float _final;
-    private readonly ScalarMath _math;
 
     /// <param name="betaStart">The class's default.</param>
     /// <param name="betaEnd">The class's default.</param>
@@ -14,7 +13,6 @@ internal sealed class NoiseTable
     {
         _alphasCumprod = BetaSchedule.AlphasCumprod(config, trainTimesteps, betaStart, betaEnd, betaSchedule, knowsZeroSnr);
         _final = alphaToOne is not { } fallback || config.Bool("set_alpha_to_one", fallback) ? 1f : _alphasCumprod[0];
-        _math = config.Scalar;
     }
 
     /// <summary>ᾱ; the final one for a timestep below 0.</summary>
@@ -24,5 +22,5 @@ internal sealed class NoiseTable
     public bool HasSignal(IEnumerable<int> timesteps) => timesteps.All(timestep => Alpha(timestep) > 0);
 
     /// <summary>√ᾱ and √(1−ᾱ).</summary>
-    public (float Signal, float Noise) Shares(int timestep) => (_math.Sqrt(Alpha(timestep)), _math.Sqrt(1 - Alpha(timestep)));
+    public (float Signal, float Noise) Shares(int timestep) => (TorchMath.Sqrt(Alpha(timestep)), TorchMath.Sqrt(1 - Alpha(timestep)));
 }

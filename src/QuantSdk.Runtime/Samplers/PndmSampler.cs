@@ -100,8 +100,8 @@ internal sealed class PndmSampler : Sampler
     private Assignment Transfer(int from, int to, Register sample, Term[] output)
     {
         var (alpha, next) = (_table.Alpha(from), _table.Alpha(to));
-        var ofSample = (double)Scalar.Sqrt(next / alpha);
-        var ofNoise = -(double)(next - alpha) / (alpha * Scalar.Sqrt(1 - next) + Scalar.Sqrt(alpha * (1 - alpha) * next));
+        var ofSample = (double)TorchMath.Sqrt(next / alpha);
+        var ofNoise = -(double)(next - alpha) / (alpha * TorchMath.Sqrt(1 - next) + TorchMath.Sqrt(alpha * (1 - alpha) * next));
         var (signal, noise) = _table.Shares(from);
         var map = _prediction.ToNoise(signal, noise);
         return new(Register.Sample,

@@ -27,7 +27,6 @@ public abstract class Sampler
     {
         Name = config.ClassName;
         TrainTimesteps = config.Int("num_train_timesteps", 1000, least: 1);
-        Scalar = config.Scalar;
     }
 
     /// <summary>diffusers' class name of the scheduler, for example <c>DDIMScheduler</c>.</summary>
@@ -35,8 +34,6 @@ public abstract class Sampler
 
     /// <summary>The number of timesteps that the model was trained with.</summary>
     public int TrainTimesteps { get; }
-
-    private protected ScalarMath Scalar { get; }
 
     private protected virtual bool TakesEta => false;
 
@@ -66,12 +63,10 @@ public abstract class Sampler
     /// <summary>The same as <see cref="FromConfig"/>, from the text of the file.</summary>
     /// <param name="json">The text of a <c>scheduler_config.json</c>.</param>
     /// <exception cref="QuantSdkException">As with <see cref="FromConfig"/>.</exception>
-    public static Sampler FromJson(string json) => FromJson(json, ScalarMath.Nearest);
-
-    internal static Sampler FromJson(string json, ScalarMath math)
+    public static Sampler FromJson(string json)
     {
         ArgumentNullException.ThrowIfNull(json);
-        return Create(SamplerConfig.Parse(json, file: null, math));
+        return Create(SamplerConfig.Parse(json, file: null));
     }
 
     /// <summary>Lays out a run.</summary>

@@ -21,12 +21,9 @@ internal sealed class SamplerConfig
     /// <summary>diffusers' class name of the scheduler.</summary>
     public string ClassName { get; }
 
-    /// <summary>What makes the coefficients.</summary>
-    public ScalarMath Scalar { get; init; } = ScalarMath.Nearest;
-
     private string Where => File is null ? "the scheduler configuration" : $"'{File}'";
 
-    public static SamplerConfig Parse(string json, string? file, ScalarMath? math = null)
+    public static SamplerConfig Parse(string json, string? file)
     {
         var where = file is null ? "The scheduler configuration" : $"'{file}'";
         JsonElement root;
@@ -49,7 +46,7 @@ internal sealed class SamplerConfig
                 values.Remove(key.GetString()!);
         if (!values.TryGetValue("_class_name", out var name) || name.ValueKind != JsonValueKind.String)
             throw new QuantSdkException("QSDK7030", $"{where} has no '_class_name': it is not a scheduler configuration of diffusers.", file);
-        return new SamplerConfig(file, name.GetString()!, values) { Scalar = math ?? ScalarMath.Nearest };
+        return new SamplerConfig(file, name.GetString()!, values);
     }
 
     public bool Bool(string key, bool fallback) => Find(key) switch

@@ -50,19 +50,19 @@ internal abstract class SigmaSampler : Sampler
         }
         float[] sigmas = [.. levels.Select(sigma => (float)sigma), _endsAtLeast ? Table.Least : 0];
         if (_continuousTimesteps)
-            timesteps = [.. sigmas[..^1].Select(sigma => 0.25f * Scalar.Log(sigma))];
+            timesteps = [.. sigmas[..^1].Select(sigma => 0.25f * TorchMath.Log(sigma))];
         return (sigmas, timesteps);
     }
 
     protected float InitNoiseSigma(float[] sigmas) =>
-        _spacing == TimestepSpacing.Leading ? Scalar.Sqrt(sigmas[0] * sigmas[0] + 1) : sigmas[0];
+        _spacing == TimestepSpacing.Leading ? TorchMath.Sqrt(sigmas[0] * sigmas[0] + 1) : sigmas[0];
 
-    protected float InputDivisor(float sigma) => Scalar.Sqrt(sigma * sigma + 1);
+    protected float InputDivisor(float sigma) => TorchMath.Sqrt(sigma * sigma + 1);
 
     /// <summary>x0 = a·x + b·output at a noise level.</summary>
     protected (double Sample, double Output) Clean(float sigma) =>
         Prediction == Prediction.Epsilon ? (1, -sigma)
-        : Prediction == Prediction.Velocity ? (1.0 / (sigma * sigma + 1), -sigma / Scalar.Sqrt(sigma * sigma + 1))
+        : Prediction == Prediction.Velocity ? (1.0 / (sigma * sigma + 1), -sigma / TorchMath.Sqrt(sigma * sigma + 1))
         : (0, 1);
 
     /// <summary>x ← x + length·(x−x0)/σ + what is given beside. diffusers takes x in float32 here.</summary>

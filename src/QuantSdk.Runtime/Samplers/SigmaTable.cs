@@ -12,7 +12,7 @@ internal sealed class SigmaTable
         var alphas = BetaSchedule.AlphasCumprod(config, trainTimesteps, betaStart, betaEnd, knowsZeroSnr: knowsZeroSnr);
         if (alphas[^1] == 0)
             alphas[^1] = 1f / (1 << 24); // keeps the first σ finite, as diffusers does
-        _sigmas = Array.ConvertAll(alphas, alpha => MathF.Sqrt((1 - alpha) / alpha));
+        _sigmas = Array.ConvertAll(alphas, alpha => TorchMath.Sqrt((1 - alpha) / alpha));
         _logSigmas = Array.ConvertAll(_sigmas, sigma => (float)Math.Log(sigma));
     }
 

@@ -44,8 +44,8 @@ internal sealed class TcdSampler : Sampler
         var direction = _prediction.ToNoise(signal, noise);
         var renewed = eta > 0 && !last;
         var ratio = _table.Alpha(nextTimestep) / _table.Alpha(between);
-        double factor = renewed ? Scalar.Sqrt(ratio) : 1;
-        Term[] fresh = renewed ? [(Register.Noise, Scalar.Sqrt(1 - ratio))] : [];
+        double factor = renewed ? TorchMath.Sqrt(ratio) : 1;
+        Term[] fresh = renewed ? [(Register.Noise, TorchMath.Sqrt(1 - ratio))] : [];
         return
         [
             new(Register.Sample,

@@ -67,7 +67,7 @@ internal sealed class UniPcSampler : MultistepSampler
         if (h == 0) // levels that end at the least one, and the least one as the final level
             return [(sample, 1)];
         var signed = _clean ? -h : h;
-        var phi = Scalar.Expm1(signed);
+        var phi = TorchMath.Expm1(signed);
         var scale = _linearB ? signed : phi;
         float[] r = [.. Enumerable.Range(1, order - 1).Select(age => (Lambda(sigmas[step - age]) - lambda) / h), 1];
         var rho = Weights(r, signed, phi, scale, corrected);

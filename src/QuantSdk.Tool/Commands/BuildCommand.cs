@@ -13,6 +13,7 @@ internal sealed class BuildCommand : StageCommand<EngineResult>
 {
     private readonly ModelOptions _options;
     private readonly Option<string> _output = new("--output", "-o") { Description = "The engine's folder; it is replaced whole.", HelpName = "FOLDER", Required = true };
+    private readonly StoreOptions _store;
     private readonly Option<string?> _report = new("--report") { Description = "Where report.json goes, plan.json and calibration.json beside it.", HelpName = "FILE" };
 
     public BuildCommand()
@@ -28,6 +29,7 @@ internal sealed class BuildCommand : StageCommand<EngineResult>
         _options = new ModelOptions(this, "MODEL", RecipeParser.Known);
         Add(_output);
         Add(_report);
+        _store = new StoreOptions(this, withMode: true);
     }
 
     protected override string? OutputOf(ParseResult parse) => parse.GetValue(_output);
@@ -36,7 +38,7 @@ internal sealed class BuildCommand : StageCommand<EngineResult>
 
     protected override EngineResult Execute(ParseResult parse, IBuildLog log, CancellationToken cancellation)
     {
-        var request = _options.Request(parse, parse.GetRequiredValue(_output), parse.GetValue(_report));
+        var request = _options.Request(parse, parse.GetRequiredValue(_output), parse.GetValue(_report)) with { Store = _store.Settings(parse) };
         OutputFolder.Check(request.Output, "manifest.json", "cpu", "tensorrt");
         var result = ModelBuilder.Build(request, log, cancellation);
         return new EngineResult(result.Summary, request.Output, result.Report);

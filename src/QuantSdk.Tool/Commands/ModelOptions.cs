@@ -128,6 +128,8 @@ internal sealed class ModelOptions
             "Hoist" => ("true computes what does not depend on the noisy sample apart, once a prompt or timestep.", "true|false"),
             "MinSqnr" => ("Fail below this signal to noise ratio, in dB; what --precision auto aims at.", "X"),
             "MinCosine" => ("Fail below this cosine.", "X"),
+            "MinSpeedup" => ("Fail where the engine is surely less than this many times as fast as the float model on this machine: both run in turns.", "X"),
+            "OnGateFailure" => ($"error, warn, or fallback, which ships the float model. Default: {defaults.OnGateFailure}.", "ACTION"),
             _ => throw new InvalidOperationException($"the option of the metadata '{name}' has no description"),
         };
     }

@@ -17,6 +17,9 @@ namespace QuantSdk.Tool.Output;
 [JsonSerializable(typeof(SensitivityResult))]
 [JsonSerializable(typeof(CutResult))]
 [JsonSerializable(typeof(BuildReport))]
+[JsonSerializable(typeof(StoreListing))]
+[JsonSerializable(typeof(StorePruning))]
+[JsonSerializable(typeof(StoreVerification))]
 internal sealed partial class ToolJson : JsonSerializerContext
 {
     public static ToolJson Readable { get; } = new(new JsonSerializerOptions

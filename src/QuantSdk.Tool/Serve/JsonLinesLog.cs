@@ -38,7 +38,10 @@ internal sealed class JsonLinesLog(Stream stream) : IBuildLog
 
     public void Inputs(IReadOnlyList<string> files) => Write(new ServeAnswer("inputs", Files: files));
 
-    public void Done(string summary) => Write(new ServeAnswer("done", Summary: summary));
+    public void Notice(string message) => Write(new ServeAnswer("message", Importance: "high", Text: Shorten(message)));
+
+    public void Done(BuildResult result) => Write(new ServeAnswer(
+        "done", Summary: result.Summary, Key: result.Key, Hit: result.Report.Stages?.GetValueOrDefault("model") == "store", Stages: result.Report.Stages));
 
     private void Write(ServeAnswer answer)
     {

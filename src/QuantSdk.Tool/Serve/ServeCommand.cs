@@ -34,7 +34,7 @@ internal static class ServeCommand
             var result = ModelBuilder.Build(request, log, cancellation.Token);
             if (result.DiscoveredInputs.Count > 0)
                 log.Inputs(result.DiscoveredInputs);
-            log.Done(result.Summary);
+            log.Done(result);
             return ExitCode.Done;
         }
         catch (Exception e) when (cancellation.IsCancellationRequested && Failure.IsCancellation(e))

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using QuantSdk.Engines;
 using QuantSdk.Runtime;
+using QuantSdk.Store;
 
 namespace QuantSdk.Tool.Serve;
 
@@ -8,7 +9,7 @@ namespace QuantSdk.Tool.Serve;
 /// <param name="Item">The Include of the item, for messages.</param>
 internal sealed record ServeRequest(
     int Schema, string? Name, string? Model, string? Item, string? ProjectFile, string? ProjectDirectory, string? Output, string? Report, int Threads,
-    IReadOnlyDictionary<string, string>? Metadata, ConditioningModel? ConditionedBy)
+    IReadOnlyDictionary<string, string>? Metadata, ConditioningModel? ConditionedBy, StoreRequest? Store = null)
 {
     /// <summary>The version of the protocol that this tool speaks.</summary>
     public const int CurrentSchema = 1;
@@ -33,7 +34,8 @@ internal sealed record ServeRequest(
             Path(request.Model, "model"), Path(request.ProjectDirectory, "projectDirectory"), Path(request.Output, "output"),
             request.Report is null ? null : Path(request.Report, "report"),
             request.Threads > 0 ? request.Threads : Environment.ProcessorCount,
-            request.Metadata ?? throw Malformed("has no 'metadata'"), conditionedBy);
+            request.Metadata ?? throw Malformed("has no 'metadata'"), conditionedBy,
+            StoreSettings.Parse(request.Store?.Directory, request.Store?.SharedDirectory, request.Store?.Mode, request.Store?.Limit, request.ProjectDirectory!));
     }
 
     public static QuantSdkException Malformed(string why, Exception? inner = null) =>
@@ -45,3 +47,7 @@ internal sealed record ServeRequest(
 
 /// <summary>The model whose outputs are another model's conditioning.</summary>
 internal sealed record ConditioningModel(string? Model, string? Name);
+
+/// <summary>The store's properties as the project has them; what is empty is taken from the environment, then the default.</summary>
+/// <param name="Limit">Gigabytes.</param>
+internal sealed record StoreRequest(string? Directory, string? SharedDirectory, string? Mode, string? Limit);

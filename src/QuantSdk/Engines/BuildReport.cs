@@ -1,6 +1,7 @@
 using QuantSdk.Caching;
 using QuantSdk.Caching.Hoisting;
 using QuantSdk.Planning;
+using QuantSdk.Quality;
 using QuantSdk.Recipes;
 using QuantSdk.Runtime;
 
@@ -17,9 +18,27 @@ namespace QuantSdk.Engines;
 internal sealed record BuildReport(
     int Schema, string Name, string Model, Recipe Recipe, long FloatBytes, long EngineBytes, long ShippedBytes, int Layers, double MacShare, IReadOnlyList<string> NotFused,
     IReadOnlyList<Kept> Kept, IReadOnlyList<OutputQuality> Quality, IReadOnlyDictionary<string, double> Seconds,
-    IReadOnlyList<LayerCost>? Costs = null, Sensitivity? Sensitivity = null, CutReport? Cache = null, HoistReport? Hoisted = null);
+    IReadOnlyList<LayerCost>? Costs = null, Sensitivity? Sensitivity = null, CutReport? Cache = null, HoistReport? Hoisted = null)
+{
+    /// <summary>What each stage was: built, or taken from the store.</summary>
+    public IReadOnlyDictionary<string, string>? Stages { get; init; }
+
+    /// <summary>How many times faster than the float model, where MinSpeedup asked.</summary>
+    public Speedup? Speedup { get; init; }
+
+    /// <summary>Gates that were missed and did not stop the build.</summary>
+    public IReadOnlyList<string>? Missed { get; init; }
+}
 
 /// <summary>What a build returns.</summary>
 /// <param name="Summary">One line: unet -> models/unet (int8, 10.9 → 3.8 MB, SQNR 27.4 dB).</param>
 /// <param name="DiscoveredInputs">Files that were read and that the request does not name: external data of the models.</param>
-internal sealed record BuildResult(string Summary, BuildReport Report, Manifest Manifest, Plan? Plan, IReadOnlyList<string> DiscoveredInputs);
+/// <param name="PlanJson">plan.json, or null where nothing is quantised.</param>
+/// <param name="Key">The model's in the store; null without one.</param>
+internal sealed record BuildResult(string Summary, BuildReport Report, Manifest Manifest, string? PlanJson, IReadOnlyList<string> DiscoveredInputs, string? Key)
+{
+    private Plan? _plan;
+
+    /// <summary>What was decided, or null.</summary>
+    public Plan? Plan => PlanJson is null ? null : _plan ??= QuantSdkJson.Read<Plan>(PlanJson);
+}

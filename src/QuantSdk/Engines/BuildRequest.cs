@@ -1,3 +1,5 @@
+using QuantSdk.Store;
+
 namespace QuantSdk.Engines;
 
 /// <summary>Everything that a build of one model needs to know.</summary>
@@ -8,4 +10,5 @@ namespace QuantSdk.Engines;
 /// <param name="Report">Where report.json goes (plan and calibration beside it), or null.</param>
 /// <param name="Metadata">Metadata of the item as the user set it.</param>
 /// <param name="ConditionedBy">Absolute path of the model that makes the conditioning, or null.</param>
-internal sealed record BuildRequest(string Name, string Model, string ProjectDirectory, string Output, string? Report, int Threads, IReadOnlyDictionary<string, string> Metadata, string? ConditionedBy);
+/// <param name="Store">Where results of stages are kept and looked for; null: nowhere.</param>
+internal sealed record BuildRequest(string Name, string Model, string ProjectDirectory, string Output, string? Report, int Threads, IReadOnlyDictionary<string, string> Metadata, string? ConditionedBy, StoreSettings? Store = null);

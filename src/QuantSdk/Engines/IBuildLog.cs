@@ -12,4 +12,7 @@ internal interface IBuildLog
 
     /// <summary>Details for who asks for them.</summary>
     void Detail(string message);
+
+    /// <summary>What a person who waits should know.</summary>
+    void Notice(string message) => Detail(message);
 }

@@ -12,21 +12,22 @@ namespace QuantSdk.Engines;
 /// <summary>Cache: a second, smaller engine for the steps between full ones.</summary>
 internal sealed partial class ModelBuilder
 {
-    /// <summary>What Cache=auto chose among.</summary>
-    private IReadOnlyList<CutCandidate>? _candidates;
-
-    private CachedModel? Cut(Recipe recipe, OnnxModel model, DiffusionRoles? roles, ModelSession reference, CostFile? costs, EngineFolder folder)
+    /// <summary>Where the recipe cuts, resolved, and what Cache=auto chose among.</summary>
+    private (CacheCut? Cut, IReadOnlyList<CutCandidate>? Candidates) ChooseCut(Recipe recipe, OnnxModel model, DiffusionRoles? roles, ModelSession reference, CostFile? costs, EngineFolder folder)
     {
         if (recipe.Cache is null)
-            return null;
+            return (null, null);
         if (roles is null)
             throw new QuantSdkException("QSDK3067", $"{recipe.Name}: Cache='{recipe.Cache}' needs a denoiser, and no sample and timestep inputs were found among {string.Join(", ", new GraphView(model.Graph).Inputs.Select(i => i.Name))}. Name them with SampleInput and TimestepInput, or remove Cache.", _request.Model);
         var cut = CacheCut.Parse(recipe.Cache);
-        if (cut.Kind == CutKind.Auto)
-        {
-            using var conditioner = _request.ConditionedBy is null ? null : ReferenceModel.Open(Load(_request.ConditionedBy), _request.Threads);
-            (cut, _candidates) = CutStage.Choose(_request, recipe, model, roles, reference, conditioner?.Session, costs?.Table, folder.Scratch, _log, _cancellation);
-        }
+        if (cut.Kind != CutKind.Auto)
+            return (cut, null);
+        using var conditioner = _request.ConditionedBy is null ? null : ReferenceModel.Open(Load(_request.ConditionedBy), _request.Threads);
+        return CutStage.Choose(_request, recipe, model, roles, reference, conditioner?.Session, costs?.Table, folder.Scratch, _log, _cancellation);
+    }
+
+    private CachedModel Marked(OnnxModel model, DiffusionRoles roles, CacheCut cut)
+    {
         var cached = CachedModel.Mark(model, roles, cut);
         _log.Detail($"cut {cached.Cut}: {string.Join(", ", cached.Tensors.Select(t => t.Name))}");
         return cached;
@@ -49,7 +50,7 @@ internal sealed partial class ModelBuilder
         return new CachedVariant("cpu/live.onnx", recipe.Prepacked ? new OptimisedModel("cpu/live.optimised.onnx", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null, tensors);
     }
 
-    private CutReport Check(CachedModel cached, OnnxModel model, Plan? plan, Manifest manifest, ModelSession reference, EngineFolder folder)
+    private CutReport Check(CachedModel cached, OnnxModel model, Plan? plan, Manifest manifest, ModelSession reference, IReadOnlyList<CutCandidate>? candidates, EngineFolder folder)
     {
         var difference = 0.0;
         if (manifest.Variants.FirstOrDefault(v => v.Target == "cpu") is { Cache: { } live } variant)
@@ -60,7 +61,7 @@ internal sealed partial class ModelBuilder
             difference = LiveCheck.Run(whole, part, [.. live.Tensors.Select(t => t.Name)], CalibrationInputs.RandomRow(reference.Inputs, _request.Model), quantised, manifest.Cache!.Cut);
         }
         var share = ProductCosts.Of(model.Proto).MacShare(Frontier.Live(new GraphView(model.Graph), cached.Tensors).Nodes);
-        return new CutReport(cached.Cut.ToString(), [.. cached.Tensors.Select(t => t.Name)], Math.Round(share, 6), difference, _candidates);
+        return new CutReport(cached.Cut.ToString(), [.. cached.Tensors.Select(t => t.Name)], Math.Round(share, 6), difference, candidates);
     }
 
     /// <summary>The engine of a variant as an app opens it.</summary>

@@ -17,12 +17,11 @@ internal sealed partial class ModelBuilder
     /// <summary>Steps that the search dares to go without a full one.</summary>
     private const int LongestReuse = 12;
 
-    private CacheInfo MeasureCaching(Recipe recipe, Manifest manifest, CalibrationInputs? inputs, ModelSession reference, EngineFolder folder)
+    private CacheInfo MeasureCaching(Recipe recipe, Manifest manifest, Lazy<CalibrationInputs?> lazyInputs, ModelSession reference, EngineFolder folder)
     {
         var caching = manifest.Cache!;
-        if (recipe.Scheduler is null || !recipe.Targets.Contains("cpu") || inputs is null && recipe.CalibrationData.Count == 0)
+        if (recipe.Scheduler is null || !recipe.Targets.Contains("cpu") || lazyInputs.Value is not { } inputs)
             return caching;
-        inputs ??= ReadInputs(recipe, manifest, reference);
         // Loaded the way an app loads it.
         ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
         using var engine = QuantizedModel.Load(folder.Staging, new QuantizedModelOptions { Threads = _request.Threads }, _log.Detail);
@@ -57,9 +56,9 @@ internal sealed partial class ModelBuilder
         })];
     }
 
-    private CalibrationInputs ReadInputs(Recipe recipe, Manifest manifest, ModelSession reference)
+    private CalibrationInputs ReadInputs(Recipe recipe, DiffusionRoles? roles, ModelSession reference)
     {
         using var conditioner = _request.ConditionedBy is null ? null : ReferenceModel.Open(Load(_request.ConditionedBy), _request.Threads);
-        return CalibrationInputs.Read(_request, recipe, reference.Inputs, manifest.Roles, conditioner?.Session, _log);
+        return CalibrationInputs.Read(_request, recipe, reference.Inputs, roles, conditioner?.Session, _log);
     }
 }

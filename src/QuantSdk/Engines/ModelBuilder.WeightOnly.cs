@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using Microsoft.ML.OnnxRuntime;
 using QuantSdk.Calibration;
 using QuantSdk.Engines.Streaming;
@@ -14,44 +12,52 @@ namespace QuantSdk.Engines;
 /// <summary>The way through the stages when only weights are quantised: nothing to observe, weights streamed from file to file.</summary>
 internal sealed partial class ModelBuilder
 {
-    private BuildResult RunWeightOnly(Recipe recipe)
+    /// <summary>With data, rounding can look at what layers read; without, weights stream from file to file.</summary>
+    private static bool Streams(Recipe recipe) =>
+        WeightOnlyPlanner.Applies(recipe) && !(recipe.Weights is "int4" or "int2" && recipe.Rounding is "auto" or "error" && (recipe.CalibrationData.Count > 0 || recipe.Scheduler is not null));
+
+    private void CheckStreaming(Recipe recipe)
     {
-        TargetSupport.Check(recipe);
-        var hasData = recipe.CalibrationData.Count > 0 || recipe.ValidationData.Count > 0;
-        if (!hasData && (recipe.MinSqnr ?? recipe.MinCosine) is not null)
+        if (recipe.Cache is not null)
+            throw new QuantSdkException("QSDK3069", $"{recipe.Name}: Cache='{recipe.Cache}' and {recipe.Weights} weights with float activations: weights are then streamed from file to file, and the graph is not cut. Give CalibrationData with Rounding=auto, choose another Precision, or remove Cache.", _request.Model);
+        if (recipe.Hoist)
+            throw new QuantSdkException("QSDK3082", $"{recipe.Name}: Hoist=true and {recipe.Weights} weights with float activations: weights are then streamed from file to file, and the graph is not divided. Give CalibrationData with Rounding=auto, choose another Precision, or remove Hoist.", _request.Model);
+        if (!HasData(recipe) && (recipe.MinSqnr ?? recipe.MinCosine) is not null)
             throw new QuantSdkException("QSDK2001", $"{recipe.Name}: MinSqnr and MinCosine need ValidationData or CalibrationData to be measured on; quantising weights alone needs none.", _request.Model);
-        using var folder = new EngineFolder(_request.Output);
+    }
+
+    private static bool HasData(Recipe recipe) => recipe.CalibrationData.Count > 0 || recipe.ValidationData.Count > 0;
+
+    private BuiltModel MakeWeightOnly(Recipe recipe, StageKeys? keys, EngineFolder folder)
+    {
         var model = Phase("Quantize", () => WeightOnlyModel.Open(_request.Model, recipe));
         _discovered.UnionWith(model.Original.ExternalFiles);
         var plans = recipe.Targets.Select(t => Phase("Quantize", () => Write(model, t == "tensorrt-onnx" ? "tensorrt" : t, folder))).ToArray();
         var first = recipe.Targets[0] == "cpu" ? "cpu" : "tensorrt";
         var (inputs, outputs) = Phase("BuildEngine", () => Ports(folder.Model(first)));
-        var (variants, _) = recipe.Prepacked || !recipe.Targets.Contains("cpu")
-            ? Phase("BuildEngine", () => BuildEngines(recipe, null, folder, prepack: false))
-            : (PortableVariants(recipe, folder), null);
+        var variants = recipe.Prepacked || !recipe.Targets.Contains("cpu")
+            ? [.. Phase("BuildEngine", () => BuildEngines(recipe, recipe.Targets, null, folder, prepack: false)).Select(e => e.Variant)]
+            : PortableVariants(recipe, folder);
+        foreach (var target in recipe.Targets)
+            _stages[target] = "built";
         var manifest = new Manifest
         {
             Name = recipe.Name,
             ToolVersion = typeof(ModelBuilder).Assembly.GetName().Version!.ToString(3),
             Precision = recipe.Precision,
-            RecipeHash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(QuantSdkJson.Write(recipe)))),
+            RecipeHash = HashOf(recipe),
             FloatBytes = model.Original.FileBytes,
             Inputs = [.. inputs.Select(p => p.Info)],
             Outputs = [.. outputs.Select(p => p.Info)],
             Roles = model.Roles,
             Variants = variants,
         };
-        if (hasData)
+        if (HasData(recipe))
             manifest = manifest with { Quality = Phase("Verify", () => VerifyWeightOnly(recipe, model, manifest, folder)) };
-        Gates.Check(recipe, manifest.Quality, EngineBytes(variants), _request.Model);
-        ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
-        _cancellation.ThrowIfCancellationRequested();
         var report = new BuildReport(
             1, recipe.Name, Path.GetFileName(_request.Model), recipe, model.Original.FileBytes, EngineBytes(variants), Directory.GetFiles(folder.Staging, "*", SearchOption.AllDirectories).Sum(f => new FileInfo(f).Length),
-            plans[0].Layers.Count, 0, [], plans[0].Kept, manifest.Quality, _seconds);
-        WriteReport(report, plans[0], null);
-        folder.Commit();
-        return new BuildResult(Summary(recipe, model.Original.FileBytes, report), report, manifest, plans[0], [.. _discovered]);
+            plans[0].Layers.Count, 0, [], plans[0].Kept, manifest.Quality, _seconds) { Stages = _stages };
+        return new BuiltModel(manifest, report, QuantSdkJson.Write(plans[0]), null, keys?.Model);
     }
 
     private Plan Write(WeightOnlyModel model, string target, EngineFolder folder)

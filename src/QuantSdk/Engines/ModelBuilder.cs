@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Security.Cryptography;
-using System.Text;
 using QuantSdk.Caching;
 using QuantSdk.Caching.Hoisting;
 using QuantSdk.Calibration;
@@ -15,17 +13,22 @@ using QuantSdk.Runtime;
 
 namespace QuantSdk.Engines;
 
-/// <summary>One model from recipe to engine folder: the stages in order, each a function of the ones before it.</summary>
+/// <summary>One model from recipe to engine folder: the stages in order, each a function of the ones before it, or taken from the store.</summary>
 internal sealed partial class ModelBuilder
 {
     private readonly BuildRequest _request;
-    private readonly IBuildLog _log;
+    private readonly RecordingLog _log;
     private readonly CancellationToken _cancellation;
     private readonly SortedDictionary<string, double> _seconds = new(StringComparer.Ordinal);
 
     private readonly SortedSet<string> _discovered = new(StringComparer.Ordinal);
 
-    private ModelBuilder(BuildRequest request, IBuildLog log, CancellationToken cancellation) => (_request, _log, _cancellation) = (request, log, cancellation);
+    private ModelBuilder(BuildRequest request, IBuildLog log, CancellationToken cancellation)
+    {
+        (_request, _log, _cancellation) = (request, new RecordingLog(log, request), cancellation);
+        // What the store says is of this build alone: it is not recorded.
+        _store = request.Store is null ? null : new Store.ModelStore(request.Store, log);
+    }
 
     /// <exception cref="QuantSdkException">Whatever is wrong with the request, the model or its data; nothing is then written.</exception>
     public static BuildResult Build(BuildRequest request, IBuildLog log, CancellationToken cancellation) => new ModelBuilder(request, log, cancellation).Run();
@@ -35,95 +38,146 @@ internal sealed partial class ModelBuilder
         var recipe = RecipeParser.Parse(_request.Name, _request.Metadata);
         _log.Detail("recipe: " + QuantSdkJson.Write(recipe));
         TargetSupport.Check(recipe);
-        // With data, rounding can look at what layers read; without, weights stream from file to file.
-        var rounds = recipe.Weights is "int4" or "int2" && recipe.Rounding is "auto" or "error" && (recipe.CalibrationData.Count > 0 || recipe.Scheduler is not null);
-        if (WeightOnlyPlanner.Applies(recipe) && !rounds)
-        {
-            if (recipe.Cache is not null)
-                throw new QuantSdkException("QSDK3069", $"{recipe.Name}: Cache='{recipe.Cache}' and {recipe.Weights} weights with float activations: weights are then streamed from file to file, and the graph is not cut. Give CalibrationData with Rounding=auto, choose another Precision, or remove Cache.", _request.Model);
-            if (recipe.Hoist)
-                throw new QuantSdkException("QSDK3082", $"{recipe.Name}: Hoist=true and {recipe.Weights} weights with float activations: weights are then streamed from file to file, and the graph is not divided. Give CalibrationData with Rounding=auto, choose another Precision, or remove Hoist.", _request.Model);
-            return RunWeightOnly(recipe);
-        }
+        if (Streams(recipe))
+            CheckStreaming(recipe);
+        using var folder = new EngineFolder(_request.Output);
+        var (missed, built) = Judge(recipe, Obtain(recipe, folder), folder);
+        if (missed is not null)
+            built = Fail(recipe, missed, built, folder);
+        ManifestFile.Write(Path.Combine(folder.Staging, ManifestFile.Name), built.Manifest);
+        _cancellation.ThrowIfCancellationRequested();
+        WriteReport(built);
+        folder.Commit();
+        _store?.Trim();
+        return new BuildResult(Summary(built), built.Report, built.Manifest, built.PlanJson, [.. _discovered], built.Key);
+    }
+
+    /// <summary>The stages, for everything but weights that stream.</summary>
+    private BuiltModel Make(Recipe recipe, StageKeys? keys, EngineFolder folder)
+    {
+        if (Streams(recipe))
+            return MakeWeightOnly(recipe, keys, folder);
         var original = Load(_request.Model);
         var roles = Roles.Find(original, recipe);
-        using var folder = new EngineFolder(_request.Output);
         var prepared = Intake.Prepare(original, recipe);
         using var open = ReferenceModel.Open(original, _request.Threads);
         var reference = open.Session;
-        var model = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => ConcatSplit.Apply(Simplification.Simplify(prepared), recipe, roles));
-
+        var first = recipe.Precision == "none" ? "Quantize" : "Calibrate";
+        var uncut = Phase(first, () => ConcatSplit.Apply(Simplification.Simplify(prepared), recipe, roles));
         var costFile = CostFile.Read(_request, recipe, _log);
-        var uncut = model;
-        var cached = Phase(recipe.Precision == "none" ? "Quantize" : "Calibrate", () => Cut(recipe, uncut, roles, reference, costFile, folder));
-        model = cached?.Model ?? model;
-        Plan? plan = null;
-        CalibrationTable? calibration = null;
-        IReadOnlyList<LayerCost> costs = [];
-        CalibrationInputs? inputs = null;
-        if (recipe.Precision != "none")
-        {
-            var conditioner = _request.ConditionedBy is null ? null : Load(_request.ConditionedBy);
-            (inputs, var placement, calibration, var samples) = Phase("Calibrate", () => CalibrationStage.Run(
-                _request, recipe, model, roles, reference, conditioner, folder.Scratch, _log, _cancellation, cached is null || recipe.Scheduler is null ? null : CachedLoop.Of(cached)));
-            (placement, costs) = CostAwarePlacement.Decide(model, placement, calibration, recipe, costFile?.Table, CpuFeatures.Current);
-            plan = Phase("Quantize", () => Planner.Make(model, placement, calibration, recipe, samples)) with { Cached = cached is null ? null : [.. cached.Tensors.Select(t => t.Name)] };
-        }
         if (costFile is not null)
             _discovered.Add(costFile.Path);
-        var rounded = plan is not null && RoundingStage.Applies(plan) && inputs?.Calibration is { } source
-            ? Phase("Quantize", () => RoundingStage.Run(model, plan, source, calibration!.Rows, folder.Scratch, _request.Threads, !recipe.Targets.Contains("tensorrt-onnx"), (done, total) => _log.Progress("Quantize", done, total), _cancellation))
-            : null;
-        var choice = recipe.Precision == "auto" ? Phase("Quantize", () => ChooseFormats(recipe, model, plan!, rounded, reference, inputs!.HeldOut, folder)) : null;
+
+        var observed = Phase(first, () => Stage("calibration", keys?.Calibration, hit => ReadObserved(hit, folder), () => Observe(recipe, uncut, roles, reference, costFile, folder), (o, entry) => Keep(o, entry, folder)));
+        var cached = observed.Cached ?? (observed.Cut is null ? null : Marked(uncut, roles!, CacheCut.Parse(observed.Cut)));
+        var model = cached?.Model ?? uncut;
+        var inputs = new Lazy<CalibrationInputs?>(() => recipe.Precision == "none" && recipe.CalibrationData.Count == 0 ? null : observed.Inputs ?? ReadInputs(recipe, roles, reference));
+        PlannedModel? planned = null;
+        RoundedWeights? rounded = null;
+        AutoPrecision? choice = null;
+        if (recipe.Precision != "none")
+        {
+            planned = Phase("Quantize", () => Stage("plan", keys?.Plan, hit => hit.Json<PlannedModel>("plan.json", folder.Scratch), () => MakePlan(recipe, model, roles, observed, cached, costFile), (p, entry) => entry.AddJson("plan.json", p, folder.Scratch)));
+            if (RoundingStage.Applies(planned.Plan) && inputs.Value?.Calibration is { } source)
+                rounded = Phase("Quantize", () => Stage("rounding", keys?.Rounding, hit => ReadRounded(hit, planned.Plan, model, recipe, folder), () => Round(recipe, model, planned.Plan, source, observed.Table!.Rows, folder), (r, entry) => Keep(r, entry, folder)));
+            if (recipe.Precision == "auto")
+                choice = Phase("Quantize", () => ChooseFormats(recipe, model, planned.Plan, rounded, reference, inputs.Value!.HeldOut, folder));
+        }
+
+        var plan = planned?.Plan;
+        // What is chosen round by round is kept as a whole only.
+        var engines = choice is null ? FindEngines(recipe, keys, folder) : [];
+        string[] missing = [.. recipe.Targets.Where(t => !engines.ContainsKey(t))];
         Manifest manifest;
-        FusedLayers? fused;
         for (var round = 1; ; round++)
         {
             plan = choice?.Plan ?? plan;
-            Phase("Quantize", () => Lower(recipe, model, plan, rounded, cached, roles, folder));
-            (var variants, fused) = Phase("BuildEngine", () => BuildEngines(recipe, plan, folder, prepack: plan?.Layers.Any(l => l.Activation.Format == "float") != true, cached));
+            if (missing.Length > 0)
+            {
+                Phase("Quantize", () => Lower(recipe, missing, model, plan, rounded, cached, roles, folder));
+                foreach (var engine in Phase("BuildEngine", () => BuildEngines(recipe, missing, plan, folder, prepack: !FloatActivations(plan), cached)))
+                    engines[engine.Variant.Target] = engine;
+            }
             manifest = new Manifest
             {
                 Name = recipe.Name,
                 ToolVersion = typeof(ModelBuilder).Assembly.GetName().Version!.ToString(3),
                 Precision = recipe.Precision,
-                RecipeHash = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(QuantSdkJson.Write(recipe)))),
+                RecipeHash = HashOf(recipe),
                 FloatBytes = original.FileBytes,
                 Inputs = [.. reference.Inputs.Select(p => p.Info)],
                 Outputs = [.. reference.Outputs.Select(p => p.Info)],
                 Roles = roles,
-                Variants = variants,
+                Variants = [.. recipe.Targets.Select(t => engines[t].Variant)],
                 Cache = cached is null ? null : new CacheInfo(recipe.Cache!, []),
             };
-            if (inputs?.HeldOut is { } heldOut)
-            {
-                var unmeasured = manifest;
-                manifest = manifest with { Quality = Phase("Verify", () => Verify(recipe, unmeasured, reference, heldOut, folder, model, plan)) };
-            }
-            if (Reconsider(choice, round, manifest.Quality, EngineBytes(variants), folder) is not { } next)
+            if (choice is null)
+                break;
+            var unmeasured = manifest;
+            var measured = inputs.Value?.HeldOut is { } heldOut ? Phase("Verify", () => Verify(recipe, unmeasured, reference, heldOut, folder, model, plan)) : [];
+            manifest = manifest with { Quality = measured };
+            if (Reconsider(choice, round, measured, EngineBytes(manifest.Variants), folder) is not { } next)
                 break;
             choice = next;
         }
+        if (_hoisted is not null)
+            Phase("Verify", () => CheckHoisting(manifest, prepack: !FloatActivations(plan), reference, folder));
+        var fused = engines.GetValueOrDefault("cpu")?.Fused;
         if (plan is not null && fused is not null)
             WarnOfFloat(recipe, plan, fused);
-        var built = manifest;
-        var cut = cached is null ? null : Phase("Verify", () => Check(cached, uncut, plan, built, reference, folder));
-        if (_hoisted is not null)
-            Phase("Verify", () => CheckHoisting(built, prepack: plan?.Layers.Any(l => l.Activation.Format == "float") != true, reference, folder));
-        if (manifest.Cache is not null)
-            manifest = manifest with { Cache = Phase("Verify", () => MeasureCaching(recipe, built, inputs, reference, folder)) };
-        cut = cut is null ? null : cut with { Schedules = manifest.Cache!.Schedules, Quality = manifest.Cache.Quality };
-        Gates.Check(recipe, manifest.Quality, EngineBytes(manifest.Variants), _request.Model, manifest.Cache?.Quality);
-        ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
-        _cancellation.ThrowIfCancellationRequested();
+        foreach (var target in choice is null ? missing : [])
+            Keep(recipe, keys, engines[target], folder);
+
+        var measuredQuality = Phase("Verify", () => Stage("quality", choice is null ? keys?.Quality : null, hit => hit.Json<MeasuredModel>("quality.json", folder.Scratch), () => Measure(recipe, manifest, cached, uncut, model, plan, inputs, reference, observed.Candidates, folder), (q, entry) => entry.AddJson("quality.json", q, folder.Scratch)));
+        manifest = manifest with { Quality = measuredQuality.Quality, Cache = measuredQuality.Cache };
         var report = new BuildReport(
             1, recipe.Name, Path.GetFileName(_request.Model), recipe, original.FileBytes, EngineBytes(manifest.Variants), Directory.GetFiles(folder.Staging, "*", SearchOption.AllDirectories).Sum(f => new FileInfo(f).Length),
-            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds, costs, choice?.Sensitivity, cut,
-            recipe.Hoist ? _hoisted is null ? new HoistReport([], 0) : HoistReport.Of(_hoisted) : null);
-        WriteReport(report, plan, calibration);
-        folder.Commit();
-        return new BuildResult(Summary(recipe, original.FileBytes, report), report, manifest, plan, [.. _discovered]);
+            plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds, planned?.Costs ?? [], choice?.Sensitivity, measuredQuality.Cut,
+            recipe.Hoist ? engines.GetValueOrDefault("cpu")?.Hoisted ?? new HoistReport([], 0) : null) { Stages = _stages };
+        return new BuiltModel(manifest, report, plan is null ? null : QuantSdkJson.Write(plan), observed.Table is null ? null : QuantSdkJson.Write(observed.Table), keys?.Model);
     }
+
+    /// <summary>The cut and the ranges: what the model's data say.</summary>
+    private ObservedModelData Observe(Recipe recipe, OnnxModel model, DiffusionRoles? roles, ModelSession reference, CostFile? costs, EngineFolder folder)
+    {
+        var (cut, candidates) = ChooseCut(recipe, model, roles, reference, costs, folder);
+        var cached = cut is null ? null : Marked(model, roles!, cut);
+        if (recipe.Precision == "none")
+            return new ObservedModelData(cut?.ToString(), candidates, null, null) { Cached = cached };
+        var conditioner = _request.ConditionedBy is null ? null : Load(_request.ConditionedBy);
+        var (inputs, _, table, samples) = CalibrationStage.Run(
+            _request, recipe, cached?.Model ?? model, roles, reference, conditioner, folder.Scratch, _log, _cancellation, cached is null || recipe.Scheduler is null ? null : CachedLoop.Of(cached));
+        return new ObservedModelData(cut?.ToString(), candidates, table, samples) { Cached = cached, Inputs = inputs };
+    }
+
+    private static PlannedModel MakePlan(Recipe recipe, OnnxModel model, DiffusionRoles? roles, ObservedModelData observed, CachedModel? cached, CostFile? costs)
+    {
+        var (placement, layerCosts) = CostAwarePlacement.Decide(model, Placement.Decide(model, recipe, roles), observed.Table!, recipe, costs?.Table, CpuFeatures.Current);
+        var plan = Planner.Make(model, placement, observed.Table!, recipe, observed.Samples) with { Cached = cached is null ? null : [.. cached.Tensors.Select(t => t.Name)] };
+        return new PlannedModel(plan, layerCosts);
+    }
+
+    private RoundedWeights Round(Recipe recipe, OnnxModel model, Plan plan, CalibrationSource source, long rows, EngineFolder folder) =>
+        RoundingStage.Run(model, plan, source, rows, folder.Scratch, _request.Threads, NegativeScales(recipe), (done, total) => _log.Progress("Quantize", done, total), _cancellation);
+
+    private MeasuredModel Measure(
+        Recipe recipe, Manifest manifest, CachedModel? cached, OnnxModel uncut, OnnxModel model, Plan? plan, Lazy<CalibrationInputs?> inputs, ModelSession reference, IReadOnlyList<CutCandidate>? candidates, EngineFolder folder)
+    {
+        var quality = manifest.Quality;
+        if (quality.Count == 0 && recipe.Precision != "none" && inputs.Value?.HeldOut is { } heldOut)
+            quality = Verify(recipe, manifest, reference, heldOut, folder, model, plan);
+        if (cached is null)
+            return new MeasuredModel(quality, null, null);
+        manifest = manifest with { Quality = quality };
+        var cut = Check(cached, uncut, plan, manifest, reference, candidates, folder);
+        var cache = MeasureCaching(recipe, manifest, inputs, reference, folder);
+        return new MeasuredModel(quality, cut with { Schedules = cache.Schedules, Quality = cache.Quality }, cache);
+    }
+
+    private static bool FloatActivations(Plan? plan) => plan?.Layers.Any(l => l.Activation.Format == "float") == true;
+
+    /// <summary>TensorRT wants positive scales, and both targets have the same codes.</summary>
+    private static bool NegativeScales(Recipe recipe) => !recipe.Targets.Contains("tensorrt-onnx");
 
     private OnnxModel Load(string path)
     {
@@ -132,9 +186,9 @@ internal sealed partial class ModelBuilder
         return model;
     }
 
-    private object? Lower(Recipe recipe, OnnxModel model, Plan? plan, RoundedWeights? rounded, CachedModel? cached, DiffusionRoles? roles, EngineFolder folder)
+    private object? Lower(Recipe recipe, IReadOnlyList<string> targets, OnnxModel model, Plan? plan, RoundedWeights? rounded, CachedModel? cached, DiffusionRoles? roles, EngineFolder folder)
     {
-        foreach (var target in recipe.Targets)
+        foreach (var target in targets)
         {
             var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
             var lowered = plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering, rounded);
@@ -157,24 +211,22 @@ internal sealed partial class ModelBuilder
         return proto;
     }
 
-    private (IReadOnlyList<EngineVariant>, FusedLayers?) BuildEngines(Recipe recipe, Plan? plan, EngineFolder folder, bool prepack = true, CachedModel? cached = null)
+    private IReadOnlyList<BuiltEngine> BuildEngines(Recipe recipe, IReadOnlyList<string> targets, Plan? plan, EngineFolder folder, bool prepack = true, CachedModel? cached = null)
     {
-        var variants = new List<EngineVariant>();
-        FusedLayers? fused = null;
+        var engines = new List<BuiltEngine>();
         var tensors = cached?.Infos();
-        foreach (var target in recipe.Targets)
+        foreach (var target in targets)
         {
             if (target == "tensorrt-onnx")
             {
-                variants.Add(new EngineVariant(target, "tensorrt/model.onnx", null, [], folder.Files("tensorrt"), tensors is null ? null : new CachedVariant("tensorrt/live.onnx", null, tensors)));
+                engines.Add(new BuiltEngine(new EngineVariant(target, "tensorrt/model.onnx", null, [], folder.Files("tensorrt"), tensors is null ? null : new CachedVariant("tensorrt/live.onnx", null, tensors)), null, null));
                 continue;
             }
             var portable = folder.Model("cpu");
             var optimised = Path.Combine(recipe.Prepacked ? Path.GetDirectoryName(portable)! : folder.Scratch, "model.optimised.onnx");
             OrtEngine.Optimise(portable, optimised, _request.Threads, prepack);
             var heads = recipe.Hoist ? OptimiseHeads(recipe, portable, optimised, prepack) : null;
-            if (plan is not null)
-                fused = FusedLayers.Count(OnnxFile.Load(optimised), plan, heads?.Select(h => OnnxFile.Load(Path.Combine(Path.GetDirectoryName(optimised)!, Path.ChangeExtension(Path.GetFileName(h.Model), ".optimised.onnx")))));
+            var fused = plan is null ? null : FusedLayers.Count(OnnxFile.Load(optimised), plan, heads?.Select(h => OnnxFile.Load(Path.Combine(Path.GetDirectoryName(optimised)!, Path.ChangeExtension(Path.GetFileName(h.Model), ".optimised.onnx")))));
             var live = tensors is null ? null : OptimiseLive(recipe, portable, optimised, tensors, prepack);
             if (!recipe.Portable)
             {
@@ -184,11 +236,12 @@ internal sealed partial class ModelBuilder
                     File.Delete(Path.Combine(Path.GetDirectoryName(portable)!, head.File()));
                 File.Delete(Path.ChangeExtension(portable, ".data"));
             }
-            variants.Add(new EngineVariant(
+            var variant = new EngineVariant(
                 target, "cpu/model.onnx", recipe.Prepacked ? new OptimisedModel("cpu/model.optimised.onnx", ModelSession.OnnxRuntimeVersion, CpuFeatures.Current) : null,
-                CpuLowering.DisabledOptimizers, folder.Files("cpu"), live, heads));
+                CpuLowering.DisabledOptimizers, folder.Files("cpu"), live, heads);
+            engines.Add(new BuiltEngine(variant, fused, _hoisted is null ? null : HoistReport.Of(_hoisted)));
         }
-        return (variants, fused);
+        return engines;
     }
 
     private void WarnOfFloat(Recipe recipe, Plan plan, FusedLayers fused)
@@ -204,7 +257,7 @@ internal sealed partial class ModelBuilder
         if (recipe.Targets.Contains("cpu"))
         {
             // Loaded the way an app loads it: manifest, hashes, choice of file.
-            ManifestFile.Write(Path.Combine(folder.Staging, "manifest.json"), manifest);
+            ManifestFile.Write(Path.Combine(folder.Staging, ManifestFile.Name), manifest);
             using var engine = QuantizedModel.Load(folder.Staging, new QuantizedModelOptions { Threads = _request.Threads }, _log.Detail);
             return QualityCheck.Compare(reference, engine.Session, heldOut, Progress, _cancellation);
         }
@@ -225,7 +278,7 @@ internal sealed partial class ModelBuilder
         return QualityCheck.Compare(reference, session, heldOut, Progress, _cancellation);
     }
 
-    private void WriteReport(BuildReport report, Plan? plan, CalibrationTable? calibration)
+    private void WriteReport(BuiltModel built)
     {
         if (_request.Report is not { } path)
             return;
@@ -233,11 +286,11 @@ internal sealed partial class ModelBuilder
         {
             Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
             var stem = path.EndsWith(".report.json", StringComparison.Ordinal) ? path[..^".report.json".Length] : Path.ChangeExtension(path, null);
-            File.WriteAllText(path, QuantSdkJson.Write(report));
-            if (plan is not null)
-                File.WriteAllText(stem + ".plan.json", QuantSdkJson.Write(plan));
-            if (calibration is not null)
-                File.WriteAllText(stem + ".calibration.json", QuantSdkJson.Write(calibration));
+            File.WriteAllText(path, QuantSdkJson.Write(built.Report));
+            if (built.PlanJson is not null)
+                File.WriteAllText(stem + ".plan.json", built.PlanJson);
+            if (built.CalibrationJson is not null)
+                File.WriteAllText(stem + ".calibration.json", built.CalibrationJson);
         }
         catch (Exception e) when (FileSystemError.Is(e))
         {
@@ -264,10 +317,14 @@ internal sealed partial class ModelBuilder
         return (portable.Length > 0 ? portable : files).Sum(f => f.Bytes);
     }
 
-    private static string Summary(Recipe recipe, long floatBytes, BuildReport report)
+    private string Summary(BuiltModel built)
     {
+        var (recipe, report) = (built.Report.Recipe, built.Report);
         var quality = report.Quality.Count == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $", SQNR {report.Quality.Min(q => q.SqnrDb):f1} dB");
-        return string.Create(CultureInfo.InvariantCulture, $"{recipe.Name} -> models/{recipe.Name} ({(recipe.Precision == "none" ? "float" : recipe.Precision)}, {Size(floatBytes)} → {Size(report.EngineBytes)} MB{quality})");
+        var format = built.Manifest.Precision == "none" ? "float" : built.Manifest.Precision;
+        var fallback = built.Manifest.Fallback is { } gate ? $", in place of {recipe.Precision}, which missed {gate}" : "";
+        var stored = _stages.GetValueOrDefault("model") == "store" ? ", from the store" : "";
+        return string.Create(CultureInfo.InvariantCulture, $"{recipe.Name} -> models/{recipe.Name} ({format}, {Size(report.FloatBytes)} → {Size(report.EngineBytes)} MB{quality}{fallback}{stored})");
     }
 
     private static string Size(long bytes) => (bytes / 1e6) is var mb && mb < 0.1 ? mb.ToString("0.###", CultureInfo.InvariantCulture) : mb.ToString("0.0", CultureInfo.InvariantCulture);

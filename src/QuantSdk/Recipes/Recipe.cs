@@ -121,4 +121,10 @@ internal sealed record Recipe
 
     /// <summary>Megabytes (10⁶ bytes) that the engine may have; null: no gate.</summary>
     public double? MaxSize { get; init; }
+
+    /// <summary>Times as fast as the float model that the engine must be on the machine that builds it; null: not measured.</summary>
+    public double? MinSpeedup { get; init; }
+
+    /// <summary>What a missed gate does: error, warn, or fallback, which ships the float model in the engine's place.</summary>
+    public string OnGateFailure { get; init; } = "error";
 }

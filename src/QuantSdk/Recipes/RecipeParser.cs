@@ -11,7 +11,7 @@ internal static class RecipeParser
     /// <summary>Metadata of design.md §4 that this version does not build yet: said, not ignored.</summary>
     private static readonly string[] Later =
     [
-        "SampleAxis", "PerChannel", "HighPrecision", "Shapes", "MinShapes", "OptShapes", "MaxShapes", "MinSpeedup", "OnGateFailure",
+        "SampleAxis", "PerChannel", "HighPrecision", "Shapes", "MinShapes", "OptShapes", "MaxShapes"
     ];
 
     /// <summary>Every metadata that is read.</summary>
@@ -19,7 +19,7 @@ internal static class RecipeParser
     [
         "Name", "Precision", "Weights", "Activations", "BlockSize", "WeightZeroPoint", "Rounding", "CalibrationData", "ValidationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput",
         "TimestepScale", "Calibrator", "Percentile", "Momentum", "Timesteps", "Collect", "CalibrationBatch", "SmoothQuant", "ConcatSplit", "BiasCorrection", "Level",
-        "OptimizeFor", "Costs", "ExcludeModules", "Only", "Targets", "Portable", "Prepacked", "Cache", "CacheSpeedup", "CacheQuality", "ScheduleRows", "Hoist", "MinSqnr", "MinCosine", "MaxSize",
+        "OptimizeFor", "Costs", "ExcludeModules", "Only", "Targets", "Portable", "Prepacked", "Cache", "CacheSpeedup", "CacheQuality", "ScheduleRows", "Hoist", "MinSqnr", "MinCosine", "MinSpeedup", "MaxSize", "OnGateFailure",
     ];
 
     /// <exception cref="QuantSdkException">QSDK1020 (value), QSDK1021 (not built yet), QSDK1022 (unknown name).</exception>
@@ -82,12 +82,18 @@ internal static class RecipeParser
             Hoist = Flag("Hoist", defaults.Hoist),
             MinSqnr = values.ContainsKey("MinSqnr") ? Number("MinSqnr", 0, -100, 1000) : null,
             MinCosine = values.ContainsKey("MinCosine") ? Number("MinCosine", 0, -1, 1) : null,
+            MinSpeedup = values.ContainsKey("MinSpeedup") ? Number("MinSpeedup", 0, 0.01, 1000) : null,
+            OnGateFailure = OneOf("OnGateFailure", defaults.OnGateFailure, ["error", "warn", "fallback"]),
             MaxSize = values.ContainsKey("MaxSize") ? Number("MaxSize", 0, 0, 1e9) : null,
         };
         if (precision == "auto" && recipe.MinSqnr is null && recipe.MaxSize is null)
             throw new QuantSdkException("QSDK1020", $"{name}: Precision=auto needs to know what to aim at. Give MinSqnr (decibels that the engine must reach), MaxSize (megabytes that it may have), or both.");
         if (precision == "auto" && (recipe.Weights == "float" || recipe.Activations == "float"))
             throw new QuantSdkException("QSDK1020", $"{name}: Precision=auto chooses between float and {weights}/{activations} layer by layer; Weights={recipe.Weights} with Activations={recipe.Activations} leaves it nothing to choose. Remove them, or choose another Precision.");
+        if (recipe.MinSpeedup is not null && !recipe.Targets.Contains("cpu"))
+            throw new QuantSdkException("QSDK1020", $"{name}: MinSpeedup is measured on the CPU, and Targets is {string.Join(", ", recipe.Targets)}. Add cpu, or remove MinSpeedup.");
+        if (recipe.OnGateFailure != "error" && recipe is { MinSqnr: null, MinCosine: null, MinSpeedup: null, MaxSize: null })
+            throw new QuantSdkException("QSDK1020", $"{name}: OnGateFailure={recipe.OnGateFailure} and no gate. Give MinSqnr, MinCosine, MinSpeedup or MaxSize, or remove it.");
         if (!recipe.Portable && !recipe.Prepacked)
             throw new QuantSdkException("QSDK1020", $"{name}: Portable=false and Prepacked=false leave nothing to ship. Drop one of them.");
         if (recipe.Level >= 4 && recipe.Activations is not ("fp8" or "mxfp8" or "nvfp4"))

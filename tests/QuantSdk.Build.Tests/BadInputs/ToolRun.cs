@@ -32,6 +32,7 @@ internal sealed record ToolRun(int ExitCode, string Output, string Error)
         // Under a file size limit the runtime could not start: it maps its code through a large file in memory.
         start.Environment["DOTNET_EnableWriteXorExecute"] = "0";
         start.Environment["HOME"] = start.Environment["DOTNET_CLI_HOME"] = folder.Home;
+        start.Environment["QuantSdkStoreMode"] = "Off";
         start.Environment.Remove("ORT_DISABLE_TELEMETRY");
         return start;
     }

@@ -27,12 +27,12 @@ public sealed class GaussianDataTests
     [DataRow("UniPCMultistepScheduler", """ "solver_order": 2, "solver_type": "bh1", "lower_order_final": false """, 3.0)]
     [DataRow("DEISMultistepScheduler", """ "solver_order": 1 """, 1.0)]
     [DataRow("DEISMultistepScheduler", """ "solver_order": 2 """, 2.0)]
-    [DataRow("DEISMultistepScheduler", """ "solver_order": 3 """, 3.0)]
+    [DataRow("DEISMultistepScheduler", """ "solver_order": 3 """, 3.0, 10)] // its weights are differences of float32 numbers: with 40 steps their noise shows
     [DataRow("EulerDiscreteScheduler", "", 1.0)]
-    public void The_error_falls_with_the_order_of_the_sampler(string scheduler, string more, double order)
+    public void The_error_falls_with_the_order_of_the_sampler(string scheduler, string more, double order, int steps = 20)
     {
         var json = $$"""{ "_class_name": "{{scheduler}}", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", {{Even}}{{(more == "" ? "" : ", ")}}{{more}} }""";
-        var (coarse, fine) = (Error(json, 20), Error(json, 40));
+        var (coarse, fine) = (Error(json, steps), Error(json, 2 * steps));
         Assert.AreEqual(order, Math.Log2(coarse / fine), 0.45, $"errors {coarse:E2} and {fine:E2}");
     }
 

@@ -30,20 +30,9 @@ public sealed class GoldenSamplerTests
     [DynamicData(nameof(Names))]
     public void Every_step_lands_where_diffusers_lands(int index, string _)
     {
-        var (golden, schedule) = Read(index, recorded: true);
+        var (golden, schedule) = Read(index);
         var error = Run(golden, schedule);
         Assert.IsLessThanOrEqualTo(1e-9, error.Largest, $"largest error {error.Largest:E2}, first above 1e-9 at evaluation {error.First}");
-    }
-
-    /// <summary>Numbers rounded to the nearest, as apps have them, in place of <see cref="RecordedMath"/>.</summary>
-    [TestMethod]
-    public void Rounding_to_the_nearest_changes_little()
-    {
-        double[] errors = [.. Enumerable.Range(0, Cases.Length).Select(Read).Select(run => Run(run.Golden, run.Schedule).Largest)];
-        Assert.IsLessThan(5e-7, errors.Max());
-        Assert.IsGreaterThanOrEqualTo(56, errors.Count(error => error <= 1e-9));
-
-        static (JsonElement Golden, SamplerSchedule Schedule) Read(int index) => GoldenSamplerTests.Read(index);
     }
 
     /// <summary>The same in float, as apps run it.</summary>
@@ -119,13 +108,12 @@ public sealed class GoldenSamplerTests
 
     private static double Epsilon(double x, double t) => 0.3 * x * Math.Cos(t / 300) + 0.05 * Math.Sin(7 * x);
 
-    private static (JsonElement Golden, SamplerSchedule Schedule) Read(int index, bool recorded = false)
+    private static (JsonElement Golden, SamplerSchedule Schedule) Read(int index)
     {
         var golden = Cases[index];
         var config = JsonNode.Parse(golden.GetProperty("config").GetRawText())!.AsObject();
-        var scheduler = golden.GetProperty("scheduler").GetString()!;
-        config["_class_name"] = scheduler;
-        return (golden, Sampler.FromJson(config.ToJsonString(), recorded ? new RecordedMath(scheduler) : ScalarMath.Nearest).Schedule(golden.GetProperty("steps").GetInt32()));
+        config["_class_name"] = golden.GetProperty("scheduler").GetString()!;
+        return (golden, Sampler.FromJson(config.ToJsonString()).Schedule(golden.GetProperty("steps").GetInt32()));
     }
 
     private static double[] Doubles(JsonElement values) => [.. values.EnumerateArray().Select(value => value.GetDouble())];

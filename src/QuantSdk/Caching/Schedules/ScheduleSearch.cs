@@ -5,7 +5,8 @@ namespace QuantSdk.Caching.Schedules;
 /// <summary>
 /// Finds the full steps that change the final samples least, and whether features are extrapolated between them. What is published is tried on a few rows, and the
 /// best of it on all of them. From there on the first-order model of <see cref="DriftTable"/>, which costs no run of the engine, is searched; what it likes best is
-/// run, the runs correct it (<see cref="ScheduleModel"/>), and in the end the best run wins.
+/// run, and the runs correct it (<see cref="ScheduleModel"/>). In the end the best of those runs wins that are clearly better than every N on the typical row, too
+/// (<see cref="PairedTest"/>): the search takes the least of many errors, and a few rows that happen to suit it must not outweigh the others.
 /// </summary>
 internal sealed class ScheduleSearch
 {
@@ -22,8 +23,12 @@ internal sealed class ScheduleSearch
     private readonly CancellationToken _cancellation;
 
     /// <summary>A schedule that was run.</summary>
-    /// <param name="Error">Relative L2 change of the samples.</param>
-    public sealed record Trial(TrialSchedule Schedule, double Error);
+    /// <param name="RowErrors">What each row adds to the square of the error.</param>
+    public sealed record Trial(TrialSchedule Schedule, IReadOnlyList<double> RowErrors)
+    {
+        /// <summary>Relative L2 change of the samples.</summary>
+        public double Error { get; } = Math.Sqrt(RowErrors.Sum());
+    }
 
     /// <param name="fewRows">Rows that suffice to measure drift, and to tell bad schedules from good ones.</param>
     /// <param name="longestReuse">The most steps that features are reused.</param>
@@ -68,7 +73,9 @@ internal sealed class ScheduleSearch
             foreach (var schedule in proposed.OfType<TrialSchedule>())
                 Run(schedule);
         }
-        var winner = Tried(fullSteps).First();
+        var plain = s_extrapolations.Select(extrapolation => _tried[new TrialSchedule(even, extrapolation).Key]).MinBy(t => t.Error)!;
+        var winner = Tried(fullSteps).TakeWhile(t => t != plain).FirstOrDefault(t => PairedTest.IsClearlyLess(t.RowErrors, plain.RowErrors), plain);
+        _log?.Invoke($"{winner.Schedule.Key}: {(winner == plain ? "nothing is clearly better" : "chosen")}");
         return new CachedScheduleInfo(_loop.Steps, winner.Schedule.Full, winner.Error, winner.Schedule.Extrapolation);
     }
 
@@ -78,7 +85,7 @@ internal sealed class ScheduleSearch
 
     /// <summary>Schedules run on a few rows, the best first.</summary>
     private Trial[] Few(IReadOnlyList<TrialSchedule> schedules) =>
-        [.. schedules.DistinctBy(s => s.Key).Select(s => new Trial(s, _few.Error(s, _cancellation))).OrderBy(t => t.Error)];
+        [.. schedules.DistinctBy(s => s.Key).Select(s => new Trial(s, _few.RowErrors(s, _cancellation))).OrderBy(t => t.Error)];
 
     /// <summary>Walks to a schedule that no move of one full step makes better by the model.</summary>
     private void Descend(TrialSchedule start, Func<TrialSchedule, double> score, Dictionary<string, (TrialSchedule Schedule, double Score)> found)
@@ -115,7 +122,7 @@ internal sealed class ScheduleSearch
     {
         if (!IsNew(schedule))
             return;
-        var trial = new Trial(schedule, _loop.Error(schedule, _cancellation));
+        var trial = new Trial(schedule, _loop.RowErrors(schedule, _cancellation));
         _tried[schedule.Key] = trial;
         _log?.Invoke(FormattableString.Invariant($"{schedule.Key}: {trial.Error:f4}"));
     }

@@ -63,8 +63,20 @@ internal sealed class TrialLoop(
     }
 
     /// <summary>‖samples − uncached‖ / ‖uncached‖ over all rows.</summary>
-    public double Error(TrialSchedule schedule, CancellationToken cancellation) =>
-        TensorPrimitives.Distance(Run(schedule, cancellation), Uncached) / UncachedNorm;
+    public double Error(TrialSchedule schedule, CancellationToken cancellation) => Math.Sqrt(RowErrors(schedule, cancellation).Sum());
+
+    /// <summary>What each row adds to the square of the error.</summary>
+    public double[] RowErrors(TrialSchedule schedule, CancellationToken cancellation)
+    {
+        var (samples, length) = (Run(schedule, cancellation), Uncached.Length / rows);
+        var errors = new double[rows];
+        for (var row = 0; row < rows; row++)
+        {
+            var own = row * length;
+            errors[row] = Math.Pow(TensorPrimitives.Distance(samples.AsSpan(own, length), Uncached.Slice(own, length)) / UncachedNorm, 2);
+        }
+        return errors;
+    }
 
     /// <summary>Agreement of each output with the float model's on the same inputs, along the engine's own run: what caching and quantisation do together.</summary>
     public IReadOnlyList<OutputQuality> Quality(ModelSession reference, TrialSchedule schedule, CancellationToken cancellation)

@@ -18,11 +18,15 @@ internal static class CostAwarePlacement
     /// <param name="costs">What Costs names, read; null: the shipped table.</param>
     public static CostedPlacement Decide(OnnxModel model, Placement placement, CalibrationTable calibration, Recipe recipe, CostTable? costs, string cpuFeatures)
     {
-        if (recipe.OptimizeFor != "speed" || !recipe.Targets.Contains("cpu") || recipe.Weights != "int8" || recipe.Activations is not ("int8" or "int8-dynamic"))
+        if (!Applies(recipe))
             return new CostedPlacement(placement, []);
         var cpuClass = CpuClass.Of(cpuFeatures);
         return Decide(model, placement, calibration, costs ?? CostTable.Shipped(cpuClass), cpuClass, BatchOf(recipe), recipe.Activations == "int8-dynamic");
     }
+
+    /// <summary>True where a recipe's layers are weighed by their costs on a CPU.</summary>
+    public static bool Applies(Recipe recipe) =>
+        recipe.OptimizeFor == "speed" && recipe.Targets.Contains("cpu") && recipe.Weights == "int8" && recipe.Activations is "int8" or "int8-dynamic";
 
     /// <summary>Rows that a model is taken to run at once: with guidance, the conditional and the unconditional one.</summary>
     public static int BatchOf(Recipe recipe) => recipe.Scheduler is not null && recipe.GuidanceScale != 1 ? 2 : 1;

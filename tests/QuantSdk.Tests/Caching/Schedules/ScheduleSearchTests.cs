@@ -14,11 +14,11 @@ namespace QuantSdk.Tests.Caching.Schedules;
 [TestClass]
 public sealed class ScheduleSearchTests
 {
-    private const int Steps = 8, Rows = 3, Length = 4;
+    private const int Steps = 8, Rows = 12, Length = 4;
 
     private static readonly Sampler s_flow = Sampler.FromJson("""{ "_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0 }""");
 
-    private static readonly float[] s_noise = TorchNoise.Rows(7, 8, 9).Normal(Rows, Length).AsSpan<float>().ToArray(), s_text = TestModels.Random(Rows * Length, 2), s_other = TestModels.Random(Rows * Length, 3);
+    private static readonly float[] s_noise = TorchNoise.Rows(Enumerable.Range(7, Rows).Select(seed => (long)seed)).Normal(Rows, Length).AsSpan<float>().ToArray(), s_text = TestModels.Random(Rows * Length, 2), s_other = TestModels.Random(Rows * Length, 3);
 
     private static readonly TempFolder s_folder = new();
     private static QuantizedModel s_model = null!;
@@ -76,11 +76,12 @@ public sealed class ScheduleSearchTests
                 AssertNear(change, table.Errors[i, j]!);
             }
         }
-        // The step whose error is injected, and every step measured is 4 from the last, or the first.
+        // The step whose error is injected, and every step measured is 4 from the last, or the first. Four rows tell how far errors carry.
+        const int few = 4 * Length;
         foreach (var step in new[] { 1, 3, 7 })
         {
             var carried = Scalar(guidance, [.. Enumerable.Range(0, Steps).Where(s => s != step)]).Zip(reference, (a, b) => a - b).ToArray();
-            var expected = Norm(carried) / Norm([.. table.Errors[step - 1, step]!.Select(x => (double)x)]);
+            var expected = Norm(carried[..few]) / Norm([.. table.Errors[step - 1, step]![..few].Select(x => (double)x)]);
             Assert.AreEqual(expected, Math.Abs(table.Propagation[step]), 1e-3 * expected, $"step {step}");
         }
         Assert.AreEqual((table.Propagation[3] + table.Propagation[7]) / 2, table.Propagation[5], 1e-9);
@@ -101,6 +102,19 @@ public sealed class ScheduleSearchTests
         // What the loop calls the error is what scalar arithmetic gives.
         var reference = Scalar(2.5f, [.. Enumerable.Range(0, Steps)]);
         Assert.AreEqual(Norm([.. Scalar(2.5f, [.. found.Full], extrapolation: found.Extrapolation).Zip(reference, (a, b) => a - b)]) / Norm(reference), found.Error, 1e-4);
+    }
+
+    [TestMethod]
+    public void A_gain_on_two_rows_is_no_reason_to_leave_every_n()
+    {
+        var loop = Loop(2.5f).Take(2);
+        var search = new ScheduleSearch(loop, 2, Steps, null, default);
+        var found = search.Best(3, runs: 14);
+        double[] plain = [.. new[] { 0.0, 1 }.Select(extrapolation => loop.Error(new TrialSchedule(ScheduleCandidates.Even(Steps, 3), extrapolation), default))];
+        Assert.IsLessThan(0.9 * plain.Min(), search.Tried(3).First().Error);
+        CollectionAssert.AreEqual(ScheduleCandidates.Even(Steps, 3), found.Full.ToArray());
+        Assert.AreEqual(plain.Min(), found.Error);
+        Assert.AreEqual(Array.IndexOf(plain, plain.Min()), found.Extrapolation);
     }
 
     [TestMethod]

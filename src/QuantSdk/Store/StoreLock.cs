@@ -1,0 +1,50 @@
+namespace QuantSdk.Store;
+
+/// <summary>
+/// Keeps two builds from doing the same work at once. Nothing depends on it for being right: where it cannot be had (a folder that is only
+/// read, a network share without locks) both work, and the second result replaces the first by an equal one.
+/// </summary>
+internal sealed class StoreLock : IDisposable
+{
+    private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(50);
+
+    private readonly FileStream? _file;
+
+    private StoreLock(FileStream? file) => _file = file;
+
+    /// <param name="waiting">Called once where another build holds it.</param>
+    public static StoreLock Take(string path, Action waiting, CancellationToken cancellation)
+    {
+        try
+        {
+            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+        }
+        catch (Exception e) when (FileSystemError.Is(e))
+        {
+            return new StoreLock(null);
+        }
+        for (var said = false; ; said = true)
+        {
+            try
+            {
+                return new StoreLock(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose));
+            }
+            catch (IOException e) when (IsHeld(e))
+            {
+                if (!said)
+                    waiting();
+                cancellation.WaitHandle.WaitOne(Poll);
+                cancellation.ThrowIfCancellationRequested();
+            }
+            catch (Exception e) when (FileSystemError.Is(e))
+            {
+                return new StoreLock(null);
+            }
+        }
+    }
+
+    public void Dispose() => _file?.Dispose();
+
+    /// <summary>EWOULDBLOCK of flock(2) (11 on Linux, 35 on macOS); a sharing violation on Windows.</summary>
+    private static bool IsHeld(IOException e) => OperatingSystem.IsWindows() ? (e.HResult & 0xFFFF) is 32 or 33 : e.HResult is 11 or 35;
+}
