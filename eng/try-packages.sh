@@ -11,7 +11,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/quantsdk-try.XXXXXX")
 trap '[ -n "${TRY_KEEP:-}" ] && echo "kept $work" || rm -rf "$work"' EXIT
 # What MSBuild and the SDK leave to their children is not for others' projects.
 while IFS= read -r name; do unset "$name"; done < <(compgen -e | grep -iE '^(MSBuild|QuantSdk|DOTNET_CLI_CONTEXT)')
-export DOTNET_CLI_UI_LANGUAGE=en DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 MSBUILDDISABLENODEREUSE=1 NUGET_PACKAGES="$work/package-folder" QUANTSDK_TRY=1
+export DOTNET_CLI_UI_LANGUAGE=en DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 MSBUILDDISABLENODEREUSE=1
 export QuantSdkStoreMode=Off # every form does the work itself
 version=1.0.0 failed=0
 models=$repository/samples/Digits/models
@@ -20,7 +20,9 @@ models=$repository/samples/Digits/models
 form() {
     local name=$1 started=$SECONDS
     shift
-    if (set -e; mkdir -p "$work/$name"; cd "$work/$name"; "$@") > "$work/$name.log" 2>&1 < /dev/null; then
+    # In the background: bash ignores `set -e` in whatever stands in a condition.
+    (set -e; mkdir -p "$work/$name"; cd "$work/$name"; "$@") > "$work/$name.log" 2>&1 < /dev/null &
+    if wait $!; then
         echo "ok      $name ($((SECONDS - started)) s)"
     else
         echo "FAILED  $name"
@@ -41,8 +43,9 @@ has() {
 }
 
 pack() {
-    for project in src/QuantSdk.Tasks src/QuantSdk.Runtime src/QuantSdk.Tool templates; do
-        (cd "$repository" && dotnet pack "$project" -c Release -o "$work/packages" -v q -nologo) || return 1
+    cd "$repository"
+    for project in src/QuantSdk.Tool src/QuantSdk.Tasks src/QuantSdk.Runtime templates; do
+        dotnet pack "$project" -c Release -o "$work/packages" -v q -nologo
     done
 }
 
@@ -96,9 +99,9 @@ tool() {
 }
 
 template() {
-    # In a hive of its own: nothing is installed for the user. NEW is the folder of the package.
-    dotnet new install "$packages/QuantSdk.Templates.$version.nupkg" --debug:custom-hive "$work/hive"
-    dotnet new "$1" -o app --debug:custom-hive "$work/hive"
+    # In a hive of its own: nothing is installed for the user.
+    dotnet new install "$packages/QuantSdk.Templates.$version.nupkg" --debug:custom-hive "$PWD/hive"
+    dotnet new "$1" -o app --debug:custom-hive "$PWD/hive"
     dotnet run --project app | tee run.log
     shift
     "$@"
@@ -143,6 +146,7 @@ EOF
 
 if [ -z "$packages" ]; then
     form pack pack
+    [ $failed -eq 0 ] || exit 1
     packages=$work/packages
 else
     mkdir "$work/packages" && cp "$packages"/*.nupkg "$work/packages" && packages=$work/packages
@@ -157,6 +161,8 @@ cat > "$work/nuget.config" <<EOF
 EOF
 echo '<Project />' | tee "$work/Directory.Build.props" "$work/Directory.Build.targets" "$work/Directory.Packages.props" > /dev/null
 cp "$repository/global.json" "$work/"
+
+export NUGET_PACKAGES="$work/package-folder"
 
 form package-reference builds_and_runs '<Project Sdk="Microsoft.NET.Sdk">' "$reference"
 form project-sdk builds_and_runs "<Project Sdk=\"QuantSdk/$version\">"

@@ -33,5 +33,5 @@ Dictionary<string, ModelTensor> Encode(long[] label) =>
     new(encoder.Run(new Dictionary<string, ModelTensor> { ["label"] = ModelTensor.Create(label, label.Length) }))
     {
         // Size, crop and target size, as SDXL has them.
-        ["time_ids"] = ModelTensor.Create([Size, Size, 0, 0, Size, Size], 1, 6),
+        ["time_ids"] = ModelTensor.Create([(float)Size, Size, 0, 0, Size, Size], 1, 6),
     };
