@@ -8,9 +8,9 @@ namespace QuantSdk.Tasks;
 /// <param name="Key">The key of the engine in the store; null where the tool named none.</param>
 /// <param name="Seconds">Wall time of the whole run.</param>
 /// <param name="Phases">Wall time of each phase in seconds; `Start` is what went by before the first.</param>
-/// <param name="Stages">What the tool says of its stages.</param>
+/// <param name="Stages">What each of the tool's stages was: built, or taken from the store.</param>
 internal sealed record ModelResult(
-    string Outcome, string? Key, double Seconds, IReadOnlyDictionary<string, double> Phases, JsonElement? Stages, string? Summary, IReadOnlyList<ModelDiagnostic> Diagnostics)
+    string Outcome, string? Key, double Seconds, IReadOnlyDictionary<string, double> Phases, IReadOnlyDictionary<string, string>? Stages, string? Summary, IReadOnlyList<ModelDiagnostic> Diagnostics)
 {
     public const string Built = "built", FromStore = "store", Failed = "failed";
 

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json;
 
 namespace QuantSdk.Tasks;
 
@@ -66,7 +65,7 @@ internal sealed class ModelRun(ModelJob job, ToolProcess tool, DateTime startedU
 
     /// <summary>How the run went.</summary>
     public ModelResult Result() => new(
-        !IsFinished ? ModelResult.Failed : Answer?.Hit is { ValueKind: JsonValueKind.True } ? ModelResult.FromStore : ModelResult.Built,
+        !IsFinished ? ModelResult.Failed : Answer?.Hit == true ? ModelResult.FromStore : ModelResult.Built,
         Answer?.Key, Math.Round(Elapsed.TotalSeconds, 3), Seconds.ToDictionary(s => s.Key, s => Math.Round(s.Value, 3)), Answer?.Stages, Summary, Diagnostics);
 
     private void CountTime()

@@ -17,8 +17,8 @@ internal sealed record ToolAnswer(
     string? Text = null,
     string? Summary = null,
     string? Key = null,
-    JsonElement? Hit = null,
-    JsonElement? Stages = null,
+    bool? Hit = null,
+    IReadOnlyDictionary<string, string>? Stages = null,
     IReadOnlyList<string>? Files = null)
 {
     /// <exception cref="JsonException">The line is no answer.</exception>

@@ -4,16 +4,19 @@ namespace QuantSdk.Build.Tests;
 [TestClass]
 public sealed class CancellationTests
 {
+    private const int HangUp = 1, Interrupt = 2;
+
     [TestMethod]
-    [DataRow(false)]
-    [DataRow(true)]
-    public void Interrupted_build_stops_its_tool_even_a_deaf_one(bool deaf)
+    [DataRow(Interrupt, false)]
+    [DataRow(Interrupt, true)]
+    [DataRow(HangUp, false)]
+    public void Interrupted_build_or_one_whose_terminal_closes_stops_its_tool_even_a_deaf_one(int signal, bool deaf)
     {
         using var project = BuiltAndTouched(deaf ? ["deaf", "wait-for never"] : ["wait-for never"], out var before);
         using var build = project.StartBuildingModels();
         var tool = project.WaitForTool("a.onnx");
 
-        build.Interrupt();
+        build.Signal(signal);
 
         Assert.IsTrue(ProcessTable.Ends(tool, TimeSpan.FromSeconds(60)), "The tool did not end.");
         build.WaitForExit();

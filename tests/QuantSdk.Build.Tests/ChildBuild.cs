@@ -108,9 +108,6 @@ internal sealed class ChildBuild : IDisposable
 
     public int Id => _process.Id;
 
-    /// <summary>What Ctrl+C sends.</summary>
-    public void Interrupt() => Signal(2);
-
     public void Signal(int signal) => Assert.AreEqual(0, SendSignal(_process.Id, signal));
 
     /// <summary>Ends MSBuild without a chance to clean up; its children are left to themselves.</summary>

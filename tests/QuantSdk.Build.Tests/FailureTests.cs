@@ -7,6 +7,7 @@ public sealed partial class FailureTests
     [TestMethod]
     [DataRow("fail QSDK3002 Operator Foo is unknown.", "QSDK3002", "conv_in")]
     [DataRow("die", "QSDK0011", "signal 9")]
+    [DataRow("crash", "QSDK0011", "signal 11")]
     [DataRow("exit 3", "QSDK0012", "exit code 3")]
     [DataRow("exit 0", "QSDK0012", "exit code 0")]
     [DataRow("long-line", "QSDK0013", "1048576")]
@@ -22,7 +23,7 @@ public sealed partial class FailureTests
         Assert.IsFalse(failed.Succeeded);
         CollectionAssert.AreEqual(new[] { code }, failed.ErrorCodes.ToList());
         StringAssert.Contains(failed.Errors[0].Text, detail, StringComparison.Ordinal);
-        if (code == "QSDK0011") StringAssert.Contains(failed.Errors[0].Text, "last words", StringComparison.Ordinal);
+        if (command == "die") StringAssert.Contains(failed.Errors[0].Text, "last words", StringComparison.Ordinal);
         StringAssert.EndsWith(failed.Errors[0].File, code == "QSDK3002" ? "a.onnx" : "App.csproj", StringComparison.Ordinal);
         Assert.HasCount(5, project.Engine("b"), "A failing model took another one along.");
 

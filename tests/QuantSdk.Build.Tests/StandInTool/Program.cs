@@ -5,6 +5,7 @@
 //   print TEXT         writes the text to standard output as it stands
 //   error-print TEXT   writes the text to standard error
 //   die                ends itself by SIGKILL
+//   crash              ends itself by SIGSEGV, as native code does
 //   long-line          writes a line of 2 MiB
 //   exit CODE          ends with that code and says nothing
 //   deaf               does not stop when standard input closes
@@ -57,6 +58,10 @@ try
             case "die":
                 EngineFolder.Begin(root);
                 Signals.KillSelf();
+                break;
+            case "crash":
+                EngineFolder.Begin(root);
+                Signals.Crash();
                 break;
             case "long-line": Console.Out.WriteLine("{" + new string('x', 2 * 1024 * 1024)); break;
             case "exit": return int.Parse(words[1], CultureInfo.InvariantCulture);
