@@ -1,22 +1,23 @@
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using System.Security.Cryptography;
 
 namespace QuantSdk.Runtime.Tests;
 
-/// <summary>
-/// How often results are larger and smaller, by magnitude, than the nearest float32, against counts taken from PyTorch 2.11 (MKL 2024.2) and NumPy 2.5 on an Intel Xeon with AVX-512, over all the
-/// numbers of a range whose bit pattern is a multiple of some stride. Being off by chance in as many cases and in the same direction is next to impossible.
-/// </summary>
+/// <summary>Against PyTorch 2.11 (MKL 2024.2) and NumPy 2.5 on an Intel Xeon with AVX-512, over all the numbers of a range whose bit pattern is a multiple of some stride.</summary>
 [TestClass]
 public sealed class TorchMathTests
 {
+    /// <summary>torch.sqrt and t ** 0.5 from 1 to 4: 12326 of these numbers are below the nearest, none above.</summary>
     [TestMethod]
-    public void Roots_miss_the_nearest_number_as_often_as_torchs()
+    public void Roots_are_torchs_to_the_bit()
     {
-        // torch.sqrt and t ** 0.5, from 1 to 4
+        Assert.AreEqual("eeca95707f221a772c102483dd7813977c77d48aade4fde228e5c3c3ff53fb4b", Hash(1, 4, 8, TorchMath.Sqrt));
         Assert.AreEqual((0, 12326), Misses(1, 4, 8, TorchMath.Sqrt, x => Math.Sqrt(x)));
     }
 
+    /// <summary>How many results are larger and smaller, by magnitude, than the nearest float32: being off by chance in as many cases and directions is next to impossible.</summary>
     [TestMethod]
     public void Exponentials_miss_the_nearest_number_as_often_as_torchs()
     {
@@ -32,11 +33,10 @@ public sealed class TorchMathTests
         }
     }
 
+    /// <summary>numpy.log from 1/8 to 32: 14 % of these numbers are not the nearest, some by 3 units in the last place.</summary>
     [TestMethod]
-    public void Logarithms_miss_the_nearest_number_as_often_as_numpys()
-    {
-        Assert.AreEqual((91107 + 1981 + 28, 58326 + 1639 + 31), Misses(0.125f, 32, 64, NumPyMath.Log, Math.Log));
-    }
+    public void Logarithms_are_numpys_to_the_bit() =>
+        Assert.AreEqual("3de9fdeca7f6b356802ef5fcf1e4178e18d34d5b0091a6733a672b423f1c0063", Hash(0.125f, 32, 64, NumPyMath.Log));
 
     [TestMethod]
     public void Approximate_inverse_roots_are_those_of_the_instruction()
@@ -73,13 +73,20 @@ public sealed class TorchMathTests
             Assert.AreEqual(Math.Exp(x), TorchMath.Exp(x), 1e-7 * Math.Exp(x));
     }
 
-    /// <summary>How many results are larger and smaller, by magnitude, than the nearest float32.</summary>
+    private static IEnumerable<float> Numbers(float from, float to, int stride)
+    {
+        for (var bits = BitConverter.SingleToUInt32Bits(from); bits < BitConverter.SingleToUInt32Bits(to); bits += (uint)stride)
+            yield return BitConverter.UInt32BitsToSingle(bits);
+    }
+
+    private static string Hash(float from, float to, int stride, Func<float, float> computed) =>
+        Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes<float>(Numbers(from, to, stride).Select(computed).ToArray())));
+
     private static (int Larger, int Smaller) Misses(float from, float to, int stride, Func<float, float> computed, Func<double, double> exact)
     {
         var (larger, smaller) = (0, 0);
-        for (var bits = BitConverter.SingleToUInt32Bits(from); bits < BitConverter.SingleToUInt32Bits(to); bits += (uint)stride)
+        foreach (var x in Numbers(from, to, stride))
         {
-            var x = BitConverter.UInt32BitsToSingle(bits);
             var (result, nearest) = (MathF.Abs(computed(x)), MathF.Abs((float)exact(x)));
             larger += result > nearest ? 1 : 0;
             smaller += result < nearest ? 1 : 0;
