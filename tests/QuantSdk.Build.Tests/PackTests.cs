@@ -51,4 +51,15 @@ public sealed class PackTests
         File.Delete(Path.Combine(library.EngineFolder, "a/cpu/model.data"));
         CollectionAssert.Contains(library.Run("pack", "-c", "Debug", "--no-build", "-o", "../feed2").ErrorCodes.ToList(), "QSDK0019");
     }
+
+    /// <summary>The package says its version; in the repository nobody does, and timestamps of the tool's files tell.</summary>
+    [TestMethod]
+    public void Another_version_of_the_package_makes_models_anew()
+    {
+        using var project = new FixtureProject("""<QuantizedModel Include="a.onnx" />""").WithModels("a.onnx");
+
+        Assert.HasCount(1, project.BuildModels("-restore", "-p:_QuantSdkVersion=1.0.0").ModelsBuilt);
+        Assert.IsEmpty(project.BuildModels("-p:_QuantSdkVersion=1.0.0").ModelsBuilt);
+        Assert.HasCount(1, project.BuildModels("-p:_QuantSdkVersion=1.0.1").ModelsBuilt);
+    }
 }
