@@ -3,12 +3,13 @@ using QuantSdk.Bench.Building;
 
 namespace QuantSdk.Bench;
 
-/// <summary>What models cost a build that has nothing to do, and what is left of builds that are killed.</summary>
+/// <summary>What models cost a build that has nothing to do, what the store saves, and what is left of builds that are killed.</summary>
 internal static class BuildBench
 {
     private const int Pairs = 30;
+    private const int Hits = 15;
     private const int Kills = 100;
-    private static readonly (string Name, Action<Report> Run)[] s_sections = [("noop", NoOp), ("kill", Kill)];
+    private static readonly (string Name, Action<Report> Run)[] s_sections = [("noop", NoOp), ("store", Store), ("kill", Kill)];
 
     /// <summary>What is wrong with the sections asked for, or null.</summary>
     public static string? Unknown(IEnumerable<string> parts) =>
@@ -53,6 +54,24 @@ internal static class BuildBench
         report.Figure("build_noop_without_s", Median(plain));
         report.Figure("noop_added_ms", added * 1000);
         report.Figure("noop_targets_ms", targets * 1000);
+    }
+
+    /// <summary>The digits UNet from nothing: made, and taken from the store; and two builds of it at once.</summary>
+    private static void Store(Report report)
+    {
+        using var scratch = new ScratchFolder();
+        var project = new StoreHits(scratch.Folder("app"));
+        var made = project.First();
+        project.Build();
+        List<double> hits = [.. Enumerable.Range(0, Hits).Select(_ => project.Build())];
+        var makers = project.Twice();
+        report.Row("seconds of QuantSdk.proj", "UNet");
+        report.Row("made", Seconds(made));
+        report.Row($"from the store, median of {Hits}", Seconds(Median(hits)));
+        report.Line($"  two builds at once from an empty store: {makers} made the engine");
+        report.Figure("store_made_s", made);
+        report.Figure("store_hit_ms", Median(hits) * 1000);
+        report.Figure("concurrent_makers", makers);
     }
 
     /// <summary>A hundred builds of a small classifier, killed: the tool, MSBuild or both, in every stage.</summary>

@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
 using QuantSdk.Caching.Schedules;
+using QuantSdk.Calibration;
 using QuantSdk.Onnx;
 using QuantSdk.Runtime;
 
@@ -8,7 +10,8 @@ namespace QuantSdk.Bench;
 
 /// <summary>
 /// Deep features cached between steps, on the digits UNet and MMDiT, in float and in int8: speed against the uncached loop and against what the cost of the live
-/// part promises, accuracy and change of the images on held-out noise, searched schedules against published ones, memory, and what scheduling costs.
+/// part promises, accuracy and change of the images on held-out noise, searched schedules against published ones, memory, what scheduling costs, and what was recorded
+/// elsewhere: runs of samplers, and PyTorch's images.
 /// </summary>
 internal static class CachingBench
 {
@@ -17,19 +20,26 @@ internal static class CachingBench
     /// <summary>Noise that schedules are searched on and noise that they are judged on.</summary>
     private const long CalibrationSeed = 5000, HeldOutSeed = 7000;
 
-    private const string Speed = "speed", Quality = "quality", Schedules = "schedules", Memory = "memory", Int8 = "int8", Overhead = "overhead", Hoist = "hoist";
+    private const string Speed = "speed", Quality = "quality", Schedules = "schedules", Memory = "memory", Int8 = "int8", Overhead = "overhead", Hoist = "hoist", Golden = "golden";
 
     /// <summary>Of the samples that schedules are searched on, those that bad ones are told from good ones with; schedules that are run on all of them.</summary>
     private const int FewRows = 8, SearchRuns = 14;
 
     /// <summary>The samples that schedules are searched on: few where they take long. The first cut of a model is the one its figures are named after.</summary>
-    private static readonly (string Model, int SearchRows, (string Name, string Cut)[] Cuts)[] s_models =
+    /// <remarks>Intervals: those that PyTorch's images of cached loops are recorded for, by the name that the file calls the cut.</remarks>
+    private static readonly (string Model, int SearchRows, Cut[] Cuts)[] s_models =
     [
-        ("unet", 24, [("", "output:up_blocks.2.resnets.1"), ("block_", "up_blocks.2")]),
-        ("mmdit", 40, [("", "blocks:1-4")]),
+        ("unet", 24, [new("", "output:up_blocks.2.resnets.1", "deepcache", [2, 3, 5]), new("block_", "up_blocks.2", "blockcache", [2, 3])]),
+        ("mmdit", 40, [new("", "blocks:1-4")]),
     ];
 
-    private static readonly string[] s_sections = [Speed, Quality, Schedules, Memory, Int8, Overhead, Hoist];
+    /// <param name="Prefix">Of the names of its figures.</param>
+    /// <param name="Text">The metadata <c>Cache</c>.</param>
+    /// <param name="Golden">What the file of PyTorch's images of cached loops calls it.</param>
+    /// <param name="Intervals">The N of every N steps that it holds.</param>
+    private sealed record Cut(string Prefix, string Text, string? Golden = null, params int[] Intervals);
+
+    private static readonly string[] s_sections = [Speed, Quality, Schedules, Memory, Int8, Overhead, Hoist, Golden];
 
     /// <summary>What is wrong with the arguments, or null.</summary>
     public static string? Unknown(IReadOnlyList<string> parts) =>
@@ -40,9 +50,28 @@ internal static class CachingBench
     public static void Run(Report report, IReadOnlyList<string> parts)
     {
         string[] sections = s_sections.Intersect(parts).ToArray() is { Length: > 0 } some ? some : s_sections;
+        if (sections.Contains(Golden))
+            MeasureSamplers(report);
         using var scratch = new ScratchFolder();
         foreach (var (name, searchRows, cuts) in s_models.Where(m => !s_models.Any(o => parts.Contains(o.Model)) || parts.Contains(m.Model)))
             new Subject(ProtocolModel.Read(name), cuts, searchRows, scratch, report).Measure(sections);
+    }
+
+    /// <summary>The samplers alone, against runs that were recorded elsewhere.</summary>
+    private static void MeasureSamplers(Report report)
+    {
+        var recorded = SamplerGoldens.Recorded();
+        report.Row($"{recorded.Count} recorded runs of samplers", "runs", "worst", "<= 1e-9");
+        foreach (var scheduler in recorded.GroupBy(run => run.Scheduler))
+            report.Row("  " + scheduler.Key, $"{scheduler.Count()}", $"{scheduler.Max(run => run.Error):0.00e-0}", $"{scheduler.Count(run => run.Error <= 1e-9)}");
+        report.Figure("samplers_recorded_error", recorded.Max(run => run.Error));
+        report.Figure("samplers_recorded_exact", recorded.Count(run => run.Error <= 1e-9));
+        var pipelines = SamplerGoldens.Pipelines();
+        report.Row("with tables in double, run in float", "worst");
+        foreach (var (name, error) in pipelines)
+            report.Row("  " + name, $"{error:0.00e-0}");
+        report.Figure("samplers_extra_error", pipelines.Max(run => run.Error));
+        report.Line();
     }
 
     /// <summary>Private MB of the whole engine in a process of its own, and what the live part adds to it: opened, and after a run of each.</summary>
@@ -59,7 +88,7 @@ internal static class CachingBench
     }
 
     /// <summary>One model on the bench.</summary>
-    private sealed class Subject(ProtocolModel protocol, (string Name, string Cut)[] cuts, int searchRows, ScratchFolder scratch, Report report)
+    private sealed class Subject(ProtocolModel protocol, Cut[] cuts, int searchRows, ScratchFolder scratch, Report report)
     {
         private readonly DiffusionProtocol _diffusion = protocol.Diffusion!;
         private readonly Dictionary<(CachedEngine, string), (double Error, double Accuracy)> _judged = [];
@@ -71,9 +100,10 @@ internal static class CachingBench
 
         public void Measure(IReadOnlyList<string> sections)
         {
-            foreach (var (prefix, cut) in cuts)
+            foreach (var measured in cuts)
             {
-                if (prefix.Length > 0 && !sections.Any(s => s is Speed or Memory or Quality))
+                var (prefix, cut) = (measured.Prefix, measured.Text);
+                if (prefix.Length > 0 && !sections.Any(s => s is Speed or Memory or Quality or Golden))
                     continue;
                 using var engine = CachedEngine.Build(protocol, cut, "none", scratch);
                 report.Line($"  {Name}, {cut}: {string.Join(", ", engine.Model.Cached.Select(t => t.Name))}");
@@ -81,7 +111,9 @@ internal static class CachingBench
                     MeasureInt8(engine, cut, speed: sections.Contains(Speed));
                 else if (sections.Contains(Speed))
                     ReportSpeed(engine, prefix, Times(engine.Pipeline(null), engine.Pipeline(CacheSchedule.Every(3)), engine.Pipeline(CacheSchedule.Every(3).Extrapolated())));
-                if (sections.Contains(Memory))
+                if (sections.Contains(Golden))
+                    MeasureGolden(engine, measured);
+                if (sections.Contains(Memory) || sections.Contains(Golden))
                     MeasureMemory(engine, prefix);
                 if (sections.Contains(Quality))
                 {
@@ -149,6 +181,51 @@ internal static class CachingBench
             report.Row("private memory", "full MB", "live adds MB");
             report.Row("", $"{memory[0]:f1}", $"{memory[1]:f1}");
             report.Figure($"{Name}_{prefix}live_private_mb", memory[1]);
+        }
+
+        /// <summary>PyTorch's images of cached loops, every step full against uncached, and the files that both engines read their weights from.</summary>
+        private void MeasureGolden(CachedEngine engine, Cut cut)
+        {
+            if (cut.Golden is not null)
+            {
+                var latents = ReadFloats(_diffusion.Golden, "latents");
+                var cachedImages = Path.Combine(Path.GetDirectoryName(_diffusion.Golden)!, "golden_cached_ddim30_cfg2.npz");
+                foreach (var interval in cut.Intervals)
+                {
+                    var expected = ReadFloats(cachedImages, $"{cut.Golden}_{interval}").AsSpan();
+                    var images = Sample(engine, CacheSchedule.Every(interval), latents[..expected.Length]);
+                    var error = TensorPrimitives.Distance<float>(images, expected) / TensorPrimitives.Norm<float>(expected);
+                    report.Row($"as PyTorch, {cut.Golden}, N = {interval}", $"error {error:0.00e-0}");
+                    report.Figure($"golden_{cut.Golden}_{interval}_error", error);
+                }
+            }
+            var noise = _diffusion.Noise(DiffusionProtocol.Classes, HeldOutSeed).AsSpan<float>().ToArray();
+            var differing = Sample(engine, CacheSchedule.Every(1), noise).Zip(Sample(engine, null, noise)).Count(pair => BitConverter.SingleToInt32Bits(pair.First) != BitConverter.SingleToInt32Bits(pair.Second));
+            var files = DataFiles(engine);
+            report.Row("every step full, against uncached", $"{differing} differ");
+            report.Row(["weights of both engines", .. files]);
+            report.Figure($"{Name}_{cut.Prefix}cache_N1_differing", differing);
+            report.Figure($"{Name}_{cut.Prefix}data_files", files.Length);
+        }
+
+        private static float[] ReadFloats(string file, string name) => MemoryMarshal.Cast<byte, float>(CalibrationFiles.Read([file], null)[name].Data.Span).ToArray();
+
+        /// <summary>Samples from noise; the labels are 0 to 9 in turn.</summary>
+        private float[] Sample(CachedEngine engine, CacheSchedule? schedule, float[] noise)
+        {
+            var rows = noise.Length / (int)_diffusion.SampleShape.Aggregate(1L, (a, b) => a * b);
+            return engine.Pipeline(schedule).Run(ModelTensor.Create(noise, [rows, .. _diffusion.SampleShape]), _diffusion.Conditioning(rows), Steps, DiffusionProtocol.Guidance).AsSpan<float>().ToArray();
+        }
+
+        /// <summary>The data files that the optimised whole engine and its live part name.</summary>
+        private static string[] DataFiles(CachedEngine engine)
+        {
+            var variant = engine.Model.Manifest.Variants[0];
+            return [.. new[] { variant.Optimised!.Model, variant.Cache!.Optimised!.Model }.SelectMany(model =>
+            {
+                using var stream = File.OpenRead(Path.Combine(engine.Folder, model));
+                return ModelProto.Parser.ParseFrom(stream).Graph.Initializer.SelectMany(tensor => tensor.ExternalData).Where(entry => entry.Key == "location").Select(entry => entry.Value).ToArray();
+            }).Distinct()];
         }
 
         /// <summary>Images of the held-out noise.</summary>
@@ -227,9 +304,29 @@ internal static class CachingBench
             report.Figure($"{Name}_cache_int8_N3_of_product", both / (int8 * cached));
             Uncached(floats);
             Judge("int8, N = 3, against float", engine, CacheSchedule.Every(3), "cache_int8_N3");
-            var (alone, together) = (engine.Model.Manifest.Quality.Min(q => q.SqnrDb), engine.Model.Manifest.Cache!.Quality!.Min(q => q.SqnrDb));
-            report.Row("SQNR of predictions", $"int8 {alone:f1} dB", $"N = 3 {together:f1} dB");
-            report.Figure($"{Name}_cache_int8_N3_sqnr", together);
+            JudgePredictions(floats, engine);
+        }
+
+        /// <summary>
+        /// SQNR of predictions against the float model's on the same samples, along each engine's own loop: of quantisation, of features up to two steps old, and of both
+        /// beside what both would be if their errors were independent.
+        /// </summary>
+        private void JudgePredictions(CachedEngine floats, CachedEngine engine)
+        {
+            using var reference = ModelSession.Open(protocol.Path, new SessionSettings { Threads = Quantisation.Threads });
+            var (quantised, cached, both) = (Sqnr(engine, 1), Sqnr(floats, 3), Sqnr(engine, 3));
+            var independent = -10 * Math.Log10(Math.Pow(10, -quantised / 10) + Math.Pow(10, -cached / 10));
+            report.Row("SQNR of predictions, dB", "int8", "N = 3", "both", "independent");
+            report.Row("", $"{quantised:f1}", $"{cached:f1}", $"{both:f1}", $"{independent:f1}");
+            report.Figure($"{Name}_int8_loop_sqnr", quantised);
+            report.Figure($"{Name}_cache_N3_sqnr", cached);
+            report.Figure($"{Name}_cache_int8_N3_sqnr", both);
+
+            double Sqnr(CachedEngine measured, int interval)
+            {
+                var loop = measured.Loop(DiffusionProtocol.Classes, HeldOutSeed);
+                return loop.Quality(reference, loop.Every(interval), CancellationToken.None).Min(quality => quality.SqnrDb);
+            }
         }
 
         /// <summary>

@@ -11,7 +11,7 @@ CultureInfo.DefaultThreadCurrentCulture = CultureInfo.CurrentCulture = CultureIn
     ("engine", "load time and memory of a built engine against the float .onnx", EngineBench.Run),
     ("stream", "a 10 GB model to 4-bit weights: memory and speed", StreamBench.Run),
     ("speed", "UNet, MMDiT and CNN: the planned int8 engine against our own float engine, two rows, two threads", SpeedBench.Run),
-    ("caching", "UNet and MMDiT, deep features cached between steps: speed, accuracy, error, searched schedules, memory; [model…] [section…] for a part", report => CachingBench.Run(report, [])),
+    ("caching", "UNet and MMDiT, deep features cached between steps: speed, accuracy, error, searched schedules, memory, recorded runs; [model…] [section…] for a part", report => CachingBench.Run(report, [])),
     ("costs", "the cost table of this class of CPU: each layer shape in float and in int8, one thread", CostsBench.Run),
     ("build", "twenty up-to-date models in a build against none; a hundred builds killed; [section…] for a part", report => BuildBench.Run(report, [])),
 ];

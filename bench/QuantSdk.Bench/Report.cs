@@ -23,7 +23,10 @@ internal sealed class Report
     public void WriteFigures()
     {
         foreach (var (name, value) in _figures)
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"figure {name} {Math.Round(value, 4)}"));
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"figure {name} {Number(value)}"));
         Console.Out.Flush();
     }
+
+    /// <summary>Four decimals; of what is too small for them, three digits.</summary>
+    private static string Number(double value) => Math.Abs(value) is > 0 and < 0.001 ? value.ToString("0.##e-0", CultureInfo.InvariantCulture) : Math.Round(value, 4).ToString(CultureInfo.InvariantCulture);
 }

@@ -133,9 +133,7 @@ internal sealed class StoreFolder(string directory)
             dropped.UnionWith(item.Record?.Files.Select(f => f.Hash) ?? []);
             records++;
         }
-        // Of a deleted record: at once. Of no record: once nobody can be writing it.
-        foreach (var path in FilesOf("blobs").Where(p => Path.GetFileName(p) is var hash && !kept.Contains(hash) && (dropped.Contains(hash) || IsOld(p))).ToArray())
-            TryDelete(path);
+        Sweep(kept, dropped);
         foreach (var path in FilesOf("tmp").Concat(FilesOf("locks")).Where(IsOld).ToArray())
             TryDelete(path);
         return new StorePruned(records, before - Bytes());
@@ -153,13 +151,17 @@ internal sealed class StoreFolder(string directory)
                 damaged.Add(path);
         }
         damaged.ForEach(TryDelete);
+        var (kept, dropped) = (new HashSet<string>(StringComparer.Ordinal), new HashSet<string>(StringComparer.Ordinal));
         foreach (var item in Records().ToArray())
         {
-            if (item.Record?.Files.All(f => File.Exists(BlobPath(f.Hash))) == true)
+            var isWhole = item.Record?.Files.All(f => File.Exists(BlobPath(f.Hash))) == true;
+            (isWhole ? kept : dropped).UnionWith(item.Record?.Files.Select(f => f.Hash) ?? []);
+            if (isWhole)
                 continue;
             damaged.Add(RecordPath(item.Key));
             Delete(item.Key);
         }
+        Sweep(kept, dropped);
         return damaged;
     }
 
@@ -173,6 +175,13 @@ internal sealed class StoreFolder(string directory)
     {
         var folder = Path.Combine(_root, kind);
         return System.IO.Directory.Exists(folder) ? System.IO.Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal) : [];
+    }
+
+    /// <summary>Deletes blobs that no record names: those of a deleted record at once, others once nobody can be writing their record.</summary>
+    private void Sweep(HashSet<string> kept, HashSet<string> dropped)
+    {
+        foreach (var path in FilesOf("blobs").Where(p => Path.GetFileName(p) is var hash && !kept.Contains(hash) && (dropped.Contains(hash) || IsOld(p))).ToArray())
+            TryDelete(path);
     }
 
     private void Place(string path, Action<string> write)

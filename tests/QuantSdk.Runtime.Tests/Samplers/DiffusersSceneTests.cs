@@ -67,25 +67,13 @@ public sealed class DiffusersSceneTests
             Assert.AreEqual(first[i], sample[i], 1e-5);
     }
 
-    private const string Sd = """ "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear" """;
-
     /// <summary>Longer runs with the settings of real pipelines, made with tables in double; the noise is that of torch's seed 0.</summary>
     [TestMethod]
-    [DataRow("ddim_sd15_50", "DDIMScheduler", """ "clip_sample": false, "set_alpha_to_one": false, "steps_offset": 1 """, 50, null)]
-    [DataRow("ddim_sd15_10_eta1_seed0", "DDIMScheduler", """ "clip_sample": false, "set_alpha_to_one": false, "steps_offset": 1 """, 10, 1.0)]
-    [DataRow("euler_sdxl_30", "EulerDiscreteScheduler", """ "timestep_spacing": "leading", "steps_offset": 1 """, 30, null)]
-    [DataRow("eulera_trailing_4_seed0", "EulerAncestralDiscreteScheduler", """ "timestep_spacing": "trailing" """, 4, null)]
-    [DataRow("dpmpp2m_sd_20", "DPMSolverMultistepScheduler", """ "solver_order": 2 """, 20, null)]
-    [DataRow("dpmpp2m_karras_sd_20", "DPMSolverMultistepScheduler", """ "use_karras_sigmas": true """, 20, null)]
-    [DataRow("dpmpp3m_sd_20", "DPMSolverMultistepScheduler", """ "solver_order": 3 """, 20, null)]
-    [DataRow("unipc_bh2_sd_20", "UniPCMultistepScheduler", """ "solver_order": 2 """, 20, null)]
-    [DataRow("unipc3_bh2_sd_20", "UniPCMultistepScheduler", """ "solver_order": 3 """, 20, null)]
-    [DataRow("plms_sd15_50", "PNDMScheduler", """ "skip_prk_steps": true, "steps_offset": 1 """, 50, null)]
-    [DataRow("lcm_4_seed0", "LCMScheduler", """ "clip_sample": false """, 4, null)]
-    public void Recorded_runs_of_real_pipelines(string name, string scheduler, string more, int steps, double? eta)
+    [DynamicData(nameof(Runs))]
+    public void Recorded_runs_of_real_pipelines(string name, string config, int steps, double? eta)
     {
         var golden = TestData.Json("samplers_extra.json").GetProperty(name);
-        var schedule = Sampler.FromJson($$"""{ "_class_name": "{{scheduler}}", {{Sd}}, {{more}} }""").Schedule(steps, new ScheduleOptions { Eta = eta });
+        var schedule = Sampler.FromJson(config).Schedule(steps, new ScheduleOptions { Eta = eta });
         AssertClose(Doubles(golden, "timesteps"), schedule.Timesteps, 1e-6);
         if (golden.TryGetProperty("sigmas", out _))
             AssertClose(Doubles(golden, "sigmas"), schedule.Sigmas, 5e-6, least: 1); // in float32 σ of the first timesteps holds 1 − ᾱ to 4e-5
@@ -130,6 +118,11 @@ public sealed class DiffusersSceneTests
         for (var i = 0; i < golden.Length; i++)
             Assert.AreEqual(golden[i], schedule.Sigmas[i], 1e-6);
     }
+
+    public static IEnumerable<object?[]> Runs() => TestData.Json("samplers_extra_runs.json").EnumerateArray().Select(run => new object?[]
+    {
+        run.GetProperty("name").GetString(), run.GetProperty("config").GetRawText(), run.GetProperty("steps").GetInt32(), run.TryGetProperty("eta", out var eta) ? eta.GetDouble() : null,
+    });
 
     private static double[] Doubles(JsonElement golden, string name) => [.. golden.GetProperty(name).EnumerateArray().Select(value => value.GetDouble())];
 

@@ -36,6 +36,38 @@ public sealed class HoistedModelTests
         Assert.AreEqual("sample timestep text sum key", string.Join(' ', hoisted.Rest(ConditionedModel.Live()).Graph.Input.Select(i => i.Name)));
     }
 
+    /// <summary>Kernels for weights of few bits round by how their work is divided among threads: a head that has one runs on as many as the whole model.</summary>
+    [TestMethod]
+    [DataRow("float", true)]
+    [DataRow("dequantised", false)]
+    [DataRow("few bits", false)]
+    public void Heads_of_timesteps_run_on_one_thread_but_for_weights_of_few_bits(string weight, bool oneThread)
+    {
+        var model = ConditionedModel.Create();
+        var graph = model.Graph;
+        var product = graph.Node.Single(n => n.Input.Contains("w"));
+        if (weight == "dequantised")
+        {
+            graph.Initializer.Remove(graph.Initializer.Single(t => t.Name == "w"));
+            graph.Initializer.Add([Tensors.Create("w_q", (sbyte[])[1, 2, 3, 4], 1, ConditionedModel.Width), Tensors.Scalar("w_s", 0.1f)]);
+            graph.Node.Insert(0, Nodes.Create("DequantizeLinear", "", ["w_q", "w_s"], ["w"]));
+        }
+        else if (weight == "few bits")
+        {
+            const int block = 16;
+            graph.Initializer.Add([Tensors.Create("w_b", new byte[ConditionedModel.Width * block / 2], ConditionedModel.Width, 1, block / 2), Tensors.Create("w_s", (float[])[1, 2, 3, 4], ConditionedModel.Width)]);
+            var few = Nodes.Create("MatMulNBits", "", ["column", "w_b", "w_s"], ["angle"]).With("K", 1L).With("N", (long)ConditionedModel.Width).With("bits", 4L).With("block_size", (long)block);
+            few.Domain = "com.microsoft";
+            graph.Node[graph.Node.IndexOf(product)] = few;
+            model.OpsetImport.Add(new OperatorSetIdProto { Domain = "com.microsoft", Version = 1 });
+        }
+        var hoisted = HoistedModel.Of(model, ConditionedModel.Roles)!;
+        Assert.IsTrue(hoisted.Tensors.Any(t => t.Name == "time"));
+        Assert.AreEqual(oneThread, hoisted.OneThread(new(HeadDependence.Timestep, false)));
+        Assert.IsTrue(hoisted.OneThread(new(HeadDependence.Both, false)), "it has no such weight");
+        Assert.IsFalse(hoisted.OneThread(new(HeadDependence.Prompt, false)), "it is computed once a prompt, and may be large");
+    }
+
     [TestMethod]
     [DataRow("unet")]
     [DataRow("mmdit")]
