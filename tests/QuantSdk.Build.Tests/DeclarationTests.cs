@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace QuantSdk.Build.Tests;
 
 /// <summary>What the metadata alone decide: names, files, and what is wrong with them.</summary>
@@ -129,17 +131,25 @@ public sealed class DeclarationTests
     [TestMethod]
     public void Design_time_build_declares_and_starts_no_tool()
     {
-        using var project = new FixtureProject("""<QuantizedModel Include="a.onnx" />""").WithModels("a.onnx");
+        using var project = new FixtureProject("""
+            <QuantizedModel Include="a.onnx" CalibrationData="calib/*.npz" />
+            <QuantizedModel Include="b.onnx" CalibrationData="random" />
+            """).WithModels("a.onnx", "b.onnx", "calib/1.npz");
         Assert.IsTrue(project.Run("restore").Succeeded);
 
         var log = project.Run("msbuild", "-t:Compile;GetCopyToOutputDirectoryItems;_QuantSdkCollectUpToDateCheck", "-p:DesignTimeBuild=true", "-p:BuildingProject=false",
-            "-p:SkipCompilerExecution=true", "-p:ProvideCommandLineArgs=true", "-getItem:AllItemsFullPathWithTargetPath", "-getItem:UpToDateCheckBuilt", "-getResultOutputFile:items.json");
+            "-p:SkipCompilerExecution=true", "-p:ProvideCommandLineArgs=true", "-getItem:AllItemsFullPathWithTargetPath", "-getItem:UpToDateCheckBuilt", "-getItem:UpToDateCheckInput", "-getItem:Watch", "-getResultOutputFile:items.json");
 
         Assert.IsTrue(log.Succeeded);
         Assert.AreEqual(0, project.Runs("a.onnx"));
         Assert.IsFalse(Directory.Exists(project.EngineFolder));
-        var items = File.ReadAllText(Path.Combine(project.Folder, "items.json"));
-        StringAssert.Contains(items, "models/a/cpu/model.optimised.data", StringComparison.Ordinal);
-        StringAssert.Contains(items, "\"Set\": \"QuantSdk\"", StringComparison.Ordinal);
+        var items = JsonDocument.Parse(File.ReadAllText(Path.Combine(project.Folder, "items.json"))).RootElement.GetProperty("Items");
+        string[] Of(string type, string metadata = "Identity") => [.. items.GetProperty(type).EnumerateArray().Select(i => i.GetProperty(metadata).GetString()!)];
+        CollectionAssert.Contains(Of("AllItemsFullPathWithTargetPath", "TargetPath"), "models/a/cpu/model.optimised.data");
+        Assert.HasCount(10, Of("UpToDateCheckBuilt").Where(f => f.StartsWith(project.EngineFolder, StringComparison.Ordinal)));
+        CollectionAssert.AreEquivalent(
+            new[] { Path.Combine(project.Folder, "a.onnx"), Path.Combine(project.Folder, "b.onnx"), "calib/1.npz" },
+            items.GetProperty("UpToDateCheckInput").EnumerateArray().Where(i => i.TryGetProperty("Set", out var set) && set.GetString() == "QuantSdk").Select(i => i.GetProperty("Identity").GetString()).ToArray());
+        CollectionAssert.IsSubsetOf(new[] { "a.onnx", "b.onnx" }, Of("Watch"));
     }
 }
