@@ -17,7 +17,7 @@ public sealed class KillTests
             var trials = new KillTrials(folder.FullName, Digits("digits_cnn.onnx"), Digits("digits_calib.npz"), RepositoryPaths.Targets, RepositoryPaths.TasksAssembly, RepositoryPaths.ToolAssembly);
 
             // Every victim and nearly every stage, first without an engine, then with an old one.
-            var outcomes = new[] { 1, 2, 8, 9, 10, 17, 20, 21, 28, 35 }.Select(trials.Run).ToList();
+            var outcomes = new[] { 1, 2, 8, 9, 14, 15, 20, 21, 28, 35 }.Select(trials.Run).ToList();
 
             Assert.AreEqual("", string.Join('\n', outcomes.Where(o => !o.Survived)));
             Assert.IsGreaterThanOrEqualTo(3, outcomes.Select(o => o.Stage).Distinct().Count(), string.Join('\n', outcomes));

@@ -144,14 +144,20 @@ internal sealed partial class EngineFolder : IDisposable
         }
     }
 
+    // One that was killed and that nobody waits for is still listed.
     private static bool IsRunning(int id)
     {
         try
         {
+            if (OperatingSystem.IsLinux())
+            {
+                var status = File.ReadAllText($"/proc/{id}/stat");
+                return status[status.LastIndexOf(')') + 2] is not ('Z' or 'X');
+            }
             using var process = Process.GetProcessById(id);
             return true;
         }
-        catch (ArgumentException)
+        catch (Exception e) when (e is ArgumentException or FileNotFoundException or DirectoryNotFoundException)
         {
             return false;
         }
