@@ -31,6 +31,8 @@ public sealed class StoreTests
             foreach (var file in one.Engine("digits_cnn").Keys)
                 CollectionAssert.AreEqual(File.ReadAllBytes(Path.Combine(one.EngineFolder, "digits_cnn", file)), File.ReadAllBytes(Path.Combine(project.EngineFolder, "digits_cnn", file)), file);
         }
+        foreach (var file in (string[])["digits_cnn.plan.json", "digits_cnn.calibration.json"])
+            CollectionAssert.AreEqual(File.ReadAllBytes(Path.Combine(one.EngineFolder, ".state", file)), File.ReadAllBytes(Path.Combine(alone.EngineFolder, ".state", file)), file);
         var again = other.BuildModels($"-p:QuantSdkStoreDirectory={store}", "-p:QuantSdkStoreMode=Off");
         Assert.IsEmpty(again.ModelsBuilt, "no engine depends on the store");
     }
