@@ -33,17 +33,20 @@ public sealed class StoreCommandTests
         var pruned = Run("store", "prune", "--limit", "0.000000001", "--store", folder["store"], "--json");
         Assert.AreEqual(0L, pruned.GetProperty("bytesLeft").GetInt64());
 
+        Assert.AreEqual("QSDK6003", Run(1, "store", "prune", "--limit", "much", "--store", folder["store"], "--json").GetProperty("error").GetProperty("code").GetString());
+
         string? Model() => Run("build", "external.onnx", "--data", "good.npz", "--store", "store", "--store-mode", "ReadWrite", "--output", "engine", "--json")
             .GetProperty("report").GetProperty("stages").GetProperty("model").GetString();
 
-        JsonElement Run(params string[] arguments)
+        JsonElement Run(params object[] all)
         {
-            using var tool = Process.Start(ToolRun.Command(folder, arguments, []))!;
+            var (exitCode, arguments) = all[0] is int code ? (code, all[1..]) : (0, all);
+            using var tool = Process.Start(ToolRun.Command(folder, [.. arguments.Cast<string>()], []))!;
             tool.StandardInput.Close();
             var errors = tool.StandardError.ReadToEndAsync();
             var text = tool.StandardOutput.ReadToEnd();
             tool.WaitForExit();
-            Assert.AreEqual(0, tool.ExitCode, text + errors.Result);
+            Assert.AreEqual(exitCode, tool.ExitCode, text + errors.Result);
             var json = JsonDocument.Parse(text).RootElement;
             return json.TryGetProperty("result", out var result) ? result : json;
         }

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using QuantSdk.Store;
 
 namespace QuantSdk.Tool.Commands;
@@ -22,9 +21,9 @@ internal sealed class StoreOptions
     public StoreSettings? Settings(ParseResult parse) => StoreSettings.Parse(parse.GetValue(_directory), null, _mode is null ? null : parse.GetValue(_mode), null, Environment.CurrentDirectory);
 
     /// <summary>The folder and its limit, whatever the mode.</summary>
-    public (StoreFolder Folder, long Limit) Folder(ParseResult parse, double? gigabytes = null)
+    public (StoreFolder Folder, long Limit) Folder(ParseResult parse, string? gigabytes = null)
     {
-        var settings = StoreSettings.Parse(parse.GetValue(_directory), null, nameof(StoreMode.ReadWrite), gigabytes?.ToString(CultureInfo.InvariantCulture), Environment.CurrentDirectory)
+        var settings = StoreSettings.Parse(parse.GetValue(_directory), null, nameof(StoreMode.ReadWrite), gigabytes, Environment.CurrentDirectory)
             ?? throw new Runtime.QuantSdkException("QSDK6003", "This user has no cache folder (HOME is not set). Name the store's folder with --store.");
         return (new StoreFolder(settings.Directory), settings.Limit);
     }

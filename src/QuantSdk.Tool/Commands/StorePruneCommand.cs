@@ -11,7 +11,7 @@ internal sealed record StorePruning(string Directory, int Entries, long Bytes, l
 internal sealed class StorePruneCommand : StageCommand<StorePruning>
 {
     private readonly StoreOptions _store;
-    private readonly Option<double?> _limit = new("--limit") { Description = "Gigabytes to keep; by default the store's limit.", HelpName = "GB" };
+    private readonly Option<string?> _limit = new("--limit") { Description = "Gigabytes to keep; by default the store's limit.", HelpName = "GB" };
 
     public StorePruneCommand()
         : base("prune", "Deletes what was not used for longest until the store is within its limit, and what a killed build left.", """
