@@ -124,8 +124,8 @@ public sealed class StoreFolderTests
     [TestMethod]
     public void Settings_are_relative_to_the_project()
     {
-        var settings = StoreSettings.Parse("store", "../shared", "read", "1.5", "/home/me/project")!;
-        Assert.AreEqual(new StoreSettings(Path.GetFullPath("/home/me/project/store"), Path.GetFullPath("/home/me/shared"), StoreMode.Read, 1_500_000_000, false), settings);
+        var settings = StoreSettings.Parse("store", "../team", "read", "1.5", "/home/me/project")!;
+        Assert.AreEqual(new StoreSettings(Path.GetFullPath("/home/me/project/store"), Path.GetFullPath("/home/me/team"), StoreMode.Read, 1_500_000_000, false), settings);
         Assert.IsNull(StoreSettings.Parse("store", null, "off", null, "/project"));
     }
 
