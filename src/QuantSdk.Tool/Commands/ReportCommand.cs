@@ -33,12 +33,16 @@ internal sealed class ReportCommand : StageCommand<BuildReport>
     protected override void Print(BuildReport report, IAnsiConsole console)
     {
         string Number(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
+        static (string, string)[] Facts() => [];
         Terminal.Facts(console,
-            ("model", $"{report.Model} -> {report.Name} ({report.Recipe.Precision}, {report.Recipe.Calibrator})"),
+            [("model", $"{report.Model} -> {report.Name} ({report.Recipe.Precision}, {report.Recipe.Calibrator})"),
             ("float", Terminal.Megabytes(report.FloatBytes)),
             ("engine", $"{Terminal.Megabytes(report.EngineBytes)}, {Terminal.Megabytes(report.ShippedBytes)} with prepacked weights"),
             ("int8", $"{report.Layers} layers, {Number(100 * report.MacShare, "f1")} % of the multiply-adds in int8 kernels"),
-            ("times", string.Join(", ", report.Seconds.Select(s => $"{s.Key} {Number(s.Value, "f1")} s"))));
+            ("times", string.Join(", ", report.Seconds.Select(s => $"{s.Key} {Number(s.Value, "f1")} s"))),
+            .. report.Stages is { } stages ? [("stages", string.Join(", ", stages.Select(s => $"{s.Key} {(s.Value == "store" ? "from the store" : s.Value)}")))] : Facts(),
+            .. report.Speedup is { } speedup ? [("speed", $"{Number(speedup.Median, "0.00")} times the float model's ({Number(speedup.Low, "0.00")} to {Number(speedup.High, "0.00")}, {speedup.Pairs} pairs)")] : Facts(),
+            .. (report.Missed ?? []).Select(gate => ("missed", gate))]);
         if (report.Quality.Count > 0)
             Terminal.Table(console, ["output", "SQNR (dB)", "cosine"], report.Quality.Select(q => (string[])[q.Output, Number(q.SqnrDb, "f2"), Number(q.Cosine, "f6")]));
         if (report.Cache is { } cut)

@@ -29,6 +29,8 @@ internal sealed class HeartbeatLog : IBuildLog, IDisposable
     {
     }
 
+    public void Notice(string message) => Console.Error.WriteLine(message);
+
     public void Dispose() => _timer?.Dispose();
 
     private void Beat() => Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{_name}: {_state}, {Stopwatch.GetElapsedTime(_started).TotalMinutes:f0} min"));

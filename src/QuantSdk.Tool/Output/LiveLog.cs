@@ -26,6 +26,8 @@ internal sealed class LiveLog(string name, ProgressContext context) : IBuildLog
 
     public void Warning(string code, string message, string? file) => Terminal.Error.MarkupLineInterpolated($"[yellow]warning {code}[/]: {message}");
 
+    public void Notice(string message) => Terminal.Error.MarkupLineInterpolated($"{message}");
+
     public void Detail(string message)
     {
     }

@@ -19,8 +19,6 @@ internal sealed class StoreFolder(string directory)
 
     public string Directory => directory;
 
-    public bool Exists => System.IO.Directory.Exists(_root);
-
     /// <summary>The record of a key, or null. A damaged one is reported and is none.</summary>
     public StoreRecord? Find(string key, Action<string> damaged)
     {
