@@ -68,8 +68,36 @@ public sealed record DiffusionRoles(string Sample, string Timestep, float Timest
 /// <param name="Files">Every file of the variant, with its hash.</param>
 /// <param name="Cache">The live part, or null where the model is not cached.</param>
 /// <param name="Heads">What is evaluated apart from the model, in the order in which it is; null where the model was built without <c>Hoist</c>.</param>
+/// <param name="TensorRt">The plan that <paramref name="Model"/> (and the live part's graph) stands for; null where the target is not <c>tensorrt</c>.</param>
 public sealed record EngineVariant(
-    string Target, string Model, OptimisedModel? Optimised, IReadOnlyList<string> DisabledOptimizers, IReadOnlyList<EngineFile> Files, CachedVariant? Cache = null, IReadOnlyList<HeadInfo>? Heads = null);
+    string Target, string Model, OptimisedModel? Optimised, IReadOnlyList<string> DisabledOptimizers, IReadOnlyList<EngineFile> Files, CachedVariant? Cache = null, IReadOnlyList<HeadInfo>? Heads = null,
+    TensorRtInfo? TensorRt = null);
+
+/// <summary>What a TensorRT plan was built by and for.</summary>
+/// <param name="Version">TensorRT's version as the plan has it: <c>major.minor.patch.build</c>.</param>
+/// <param name="ComputeCapability">Of the GPU that built it, such as <c>9.0</c>.</param>
+/// <param name="Gpu">The name of that GPU.</param>
+/// <param name="HardwareCompatibility"><c>none</c>: this kind of GPU alone; <c>ampere+</c>; <c>sameComputeCapability</c>.</param>
+/// <param name="VersionCompatible">It loads in newer versions of TensorRT of the same major version too.</param>
+/// <param name="Plan">The plan, relative to the model's folder.</param>
+/// <param name="LivePlan">The plan of the live part, or null where the model is not cached.</param>
+/// <param name="Profiles">The shapes that dynamic inputs may have; empty where every input is of one shape.</param>
+/// <param name="Stripped">The plan has no weights: they come from the Q/DQ model beside it where it is first loaded.</param>
+/// <param name="CudaGraph">Kernels are recorded once a shape and replayed, unless the app's options say otherwise.</param>
+/// <param name="Plugins">File names of libraries with plugins that the plan needs.</param>
+public sealed record TensorRtInfo(
+    string Version, string ComputeCapability, string Gpu, string HardwareCompatibility, bool VersionCompatible, string Plan, string? LivePlan,
+    IReadOnlyList<TensorRtProfile> Profiles, bool Stripped = false, bool CudaGraph = false, IReadOnlyList<string>? Plugins = null);
+
+/// <summary>One optimisation profile of a TensorRT plan.</summary>
+public sealed record TensorRtProfile(IReadOnlyList<ShapeRange> Inputs);
+
+/// <summary>The shapes that one input may have.</summary>
+/// <param name="Input">The input's name.</param>
+/// <param name="Min">The least dimensions.</param>
+/// <param name="Opt">Those that kernels were chosen for.</param>
+/// <param name="Max">The largest dimensions.</param>
+public sealed record ShapeRange(string Input, IReadOnlyList<long> Min, IReadOnlyList<long> Opt, IReadOnlyList<long> Max);
 
 /// <summary>A part of a model that does not depend on the values of the sample, split off to be evaluated as seldom as what it depends on changes.</summary>
 /// <param name="DependsOn"><c>prompt</c> (all inputs but sample and timestep), <c>timestep</c>, or <c>both</c>.</param>

@@ -11,4 +11,5 @@ namespace QuantSdk.Engines;
 /// <param name="Metadata">Metadata of the item as the user set it.</param>
 /// <param name="ConditionedBy">Absolute path of the model that makes the conditioning, or null.</param>
 /// <param name="Store">Where results of stages are kept and looked for; null: nowhere.</param>
-internal sealed record BuildRequest(string Name, string Model, string ProjectDirectory, string Output, string? Report, int Threads, IReadOnlyDictionary<string, string> Metadata, string? ConditionedBy, StoreSettings? Store = null);
+/// <param name="TrtExec">How trtexec is found and run; null: by the environment.</param>
+internal sealed record BuildRequest(string Name, string Model, string ProjectDirectory, string Output, string? Report, int Threads, IReadOnlyDictionary<string, string> Metadata, string? ConditionedBy, StoreSettings? Store = null, TensorRt.TrtExecSettings? TrtExec = null);

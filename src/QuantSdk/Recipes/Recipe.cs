@@ -90,7 +90,10 @@ internal sealed record Recipe
 
     public IReadOnlyList<string> Only { get; init; } = [];
 
-    /// <summary>cpu, tensorrt-onnx.</summary>
+    /// <summary>The type of whatever is not quantised: fp32, fp16 or bf16; of the tensorrt targets, the cpu's is fp32.</summary>
+    public string HighPrecision { get; init; } = "fp32";
+
+    /// <summary>tensorrt, cpu, tensorrt-onnx; in this order, which is the runtime's.</summary>
     public IReadOnlyList<string> Targets { get; init; } = ["cpu"];
 
     /// <summary>Ship the portable Q/DQ graph beside the optimised one.</summary>
@@ -113,6 +116,9 @@ internal sealed record Recipe
 
     /// <summary>What does not depend on the values of the sample is computed apart, once a prompt or timestep.</summary>
     public bool Hoist { get; init; }
+
+    /// <summary>Null where tensorrt is not among <see cref="Targets"/>.</summary>
+    public TensorRtOptions? TensorRt { get; init; }
 
     /// <summary>Decibels; null: no gate.</summary>
     public double? MinSqnr { get; init; }
