@@ -19,10 +19,10 @@ internal sealed record TensorRtModel(OnnxModel Model, Plan Plan, IReadOnlyDictio
     {
         var path = model == "transformer" ? Repository.Mmdit("transformer.onnx") : model is "unet" or "digits_cnn" ? Repository.Digits(model + ".onnx") : Repository.Data($"archs/{model}.onnx");
         Dictionary<string, string> metadata = new() { ["Precision"] = precision, ["Targets"] = "tensorrt-onnx", ["CalibrationData"] = model == "digits_cnn" ? "digits_calib.npz" : "random" };
+        if (precision == "int8")
+            metadata["SmoothQuant"] = "0.5";
         if (model is "unet" or "transformer")
             (metadata["Scheduler"], metadata["Steps"]) = ("scheduler/scheduler_config.json", "1");
-        // Half is as good as searched for, and faster.
-        metadata["SmoothQuant"] = "0.5";
         else if (model != "digits_cnn")
             metadata["CalibrationData"] = metadata["ValidationData"] = RandomRows(path, folder);
         foreach (var (name, value) in more)
