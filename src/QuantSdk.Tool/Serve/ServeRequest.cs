@@ -60,15 +60,13 @@ internal sealed record StoreRequest(string? Directory, string? SharedDirectory, 
 /// <param name="StateDirectory">Where its version is remembered, and what it says is kept.</param>
 internal sealed record TrtExecRequest(string? Path, string? Auto, string? Driver, string? Parallelism, string? StateDirectory)
 {
-    /// <exception cref="QuantSdkException">QSDK1908: a property with a value that is not allowed.</exception>
+    /// <exception cref="QuantSdkException">QSDK1908: a number of trtexec that is not allowed.</exception>
     public TrtExecSettings Settings()
     {
         int? parallelism = null;
         if (!string.IsNullOrWhiteSpace(Parallelism))
             parallelism = int.TryParse(Parallelism, NumberStyles.None, CultureInfo.InvariantCulture, out var n) && n is >= 1 and <= 64 ? n : throw new QuantSdkException("QSDK1908", $"QuantSdkTrtExecParallelism='{Parallelism}' is not a whole number from 1 to 64.");
-        if (!string.IsNullOrWhiteSpace(Driver) && Driver.ToLowerInvariant() is not ("auto" or "present" or "absent"))
-            throw new QuantSdkException("QSDK1908", $"QuantSdkNvidiaDriver='{Driver}' is not allowed. Allowed: auto, present, absent.");
-        return new TrtExecSettings(Given(Path), Given(StateDirectory) is { } folder ? System.IO.Path.Combine(folder, ".trtexec.json") : null, Given(Driver)?.ToLowerInvariant(), parallelism, Given(StateDirectory));
+        return new TrtExecSettings(Given(Path), Given(StateDirectory) is { } folder ? System.IO.Path.Combine(folder, ".trtexec.json") : null, Given(Driver), parallelism, Given(StateDirectory));
     }
 
     private static string? Given(string? text) => string.IsNullOrWhiteSpace(text) ? null : text;
