@@ -1,6 +1,7 @@
 using QuantSdk.Onnx;
 using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Runtime;
+using static QuantSdk.Onnx.TensorProto.Types;
 
 namespace QuantSdk.Rewriting;
 
@@ -33,5 +34,37 @@ internal static class HalfPrecision
         var full = FullPrecisionNodes.Of(model.Graph, types, amax, half);
         new HalfPrecisionWriter(model.Graph, types, full, half).Write();
         return new HalfPrecisionModel(model, [.. full.Reasons]);
+    }
+
+    /// <summary>
+    /// The graph as ONNX Runtime's CPU computes what it says. ONNX Runtime 1.29 truncates where it quantises 16-bit floats to integers, instead
+    /// of rounding to the nearest: its quantisers read a Cast here, with the same scale in 32 bits. It has no kernels for bfloat16; such a graph
+    /// is widened, so that constants and scales are rounded as they are, and what nodes compute is not.
+    /// </summary>
+    public static ModelProto Runnable(ModelProto model)
+    {
+        var types = ElementTypes.Of(model);
+        if (types.ContainsValue((int)DataType.Bfloat16))
+            return Float32Twin.Of(new OnnxModel(model, "", [])).Proto;
+        if (!model.Graph.Node.Any(Truncates))
+            return model;
+        model = model.Clone();
+        var names = new UniqueNames(model.Graph);
+        var initializers = model.Graph.Initializer.ToDictionary(t => t.Name, StringComparer.Ordinal);
+        for (var i = 0; i < model.Graph.Node.Count; i++)
+        {
+            var node = model.Graph.Node[i];
+            if (!Truncates(node))
+                continue;
+            var input = names.Make(node.Input[0] + "_widened");
+            model.Graph.Node.Insert(i++, Nodes.Create("Cast", input, [node.Input[0]], [input]).With("to", (long)DataType.Float));
+            var scale = initializers[node.Input[1]];
+            var widened = names.Make(scale.Name + "_widened");
+            model.Graph.Initializer.Add(Tensors.Create(widened, scale.ToFloats(), [.. scale.Dims]));
+            (node.Input[0], node.Input[1]) = (input, widened);
+        }
+        return model;
+
+        bool Truncates(NodeProto node) => node.Is("QuantizeLinear") && types.GetValueOrDefault(node.Input[0]) == (int)DataType.Float16 && types.GetValueOrDefault(node.Input[1]) == (int)DataType.Float16;
     }
 }
