@@ -39,7 +39,7 @@ internal sealed partial class ModelBuilder
         var ends = new ModelEnds([.. inputs.Select(p => p.Info)], [.. outputs.Select(p => p.Info)]);
         var targets = recipe.Prepacked ? recipe.Targets : [.. recipe.Targets.Where(t => t != "cpu")];
         var engines = Phase("BuildEngine", () => BuildEngines(recipe, targets, null, folder, ends, prepack: false));
-        IReadOnlyList<EngineVariant> variants = [.. recipe.Targets.Select(t => engines.FirstOrDefault(e => e.Variant.Target == t)?.Variant ?? new EngineVariant("cpu", "cpu/model.onnx", null, CpuLowering.DisabledOptimizers, folder.Files("cpu")))];
+        IReadOnlyList<EngineVariant> variants = [.. recipe.Targets.Select(t => engines.FirstOrDefault(e => e.Variant.Target == t)?.Variant ?? (t == "cpu" ? new EngineVariant("cpu", "cpu/model.onnx", null, CpuLowering.DisabledOptimizers, folder.Files("cpu")) : null)).OfType<EngineVariant>()];
         foreach (var target in recipe.Targets)
             _stages[target] = "built";
         var manifest = new Manifest
