@@ -40,7 +40,7 @@ internal sealed partial class ModelBuilder
         _discovered.UnionWith(contents.External);
         if (recipe.Costs is not null)
             _discovered.Add(CostFile.Read(_request, recipe, _log)!.Path);
-        return StageKeys.Of(recipe, contents, BuildPlatform.Current);
+        return StageKeys.Of(recipe, contents, Platform(recipe));
     }
 
     /// <summary>A stage's result from the store, or made and kept there.</summary>
