@@ -106,11 +106,15 @@ internal sealed partial class Run(StandInVersion version, string failure, string
         {
             case Trouble.Deaf:
                 // With a child of its own, as a tuner has.
-                using (Process.Start("sleep", "600"))
+                using (var tuner = Process.Start("sleep", "600"))
                 {
                     while (!File.Exists(StandInTrtExec.Release(folder)))
                         Thread.Sleep(20);
+                    tuner.Kill();
                 }
+                break;
+            case Trouble.LeavesChild:
+                Process.Start("sleep", "60").Dispose();
                 break;
             case Trouble.NoImplementation:
                 var layer = OnnxInputs.Read(command["onnx"]!).Nodes.Select(n => n.Name).LastOrDefault(n => n.Length > 0) ?? "example";
