@@ -122,6 +122,17 @@ internal sealed partial class ModelBuilder
     /// <summary>A network whose types TensorRT chooses is given in 32 bits.</summary>
     private static bool IsHalf(Recipe recipe) => recipe.HighPrecision != "fp32" && recipe.TensorRt is not { StronglyTyped: false };
 
+    private void WriteTensorRt(Recipe recipe, ModelProto graph, EngineFolder folder)
+    {
+        var path = GraphOf(recipe, folder);
+        OnnxFile.Save(graph, path, Path.ChangeExtension(path, ".data"));
+        if (IsHalf(recipe) && !recipe.Targets.Contains("cpu"))
+            OnnxFile.Save(HalfPrecision.Runnable(graph), JudgedOf(recipe, folder), Path.ChangeExtension(JudgedOf(recipe, folder), ".data"));
+    }
+
+    /// <summary>The graph that quality is measured on where no engine can be run here: what was written, as ONNX Runtime's CPU computes it right.</summary>
+    private static string JudgedOf(Recipe recipe, EngineFolder folder) => IsHalf(recipe) ? Path.Combine(folder.Scratch, "judged.onnx") : GraphOf(recipe, folder);
+
     /// <summary>Largest magnitudes of every tensor; nothing where no data is given or nothing depends on them.</summary>
     private AmaxTable Magnitudes(Recipe recipe, OnnxModel model, Lazy<CalibrationInputs?> inputs, StageKeys? keys, EngineFolder folder)
     {
@@ -139,7 +150,7 @@ internal sealed partial class ModelBuilder
     {
         var path = GraphOf(recipe, folder);
         var live = cached?.Live(lowered);
-        OnnxFile.Save(InTypes(recipe, lowered, amax, "model"), path, Path.ChangeExtension(path, ".data"));
+        WriteTensorRt(recipe, InTypes(recipe, lowered, amax, "model"), folder);
         if (live is not null)
             WriteLive(InTypes(recipe, live, amax, "live part"), path);
     }

@@ -70,10 +70,9 @@ internal sealed partial class ModelBuilder
     /// <summary>In the types of the recipe: streamed in 32 bits first, from which the rest follows tensor by tensor.</summary>
     private Plan WriteTensorRt(Recipe recipe, WeightOnlyModel model, EngineFolder folder)
     {
-        var path = GraphOf(recipe, folder);
-        var streamed = Path.Combine(Directory.CreateDirectory(Path.Combine(folder.Scratch, "streamed")).FullName, "model.onnx");
+        var streamed = Path.Combine(folder.Scratch, "streamed.onnx");
         var plan = Write(model, "tensorrt", streamed);
-        OnnxFile.Save(InTypes(recipe, OnnxFile.Load(streamed).Proto, AmaxTable.Empty, "model"), path, Path.ChangeExtension(path, ".data"));
+        WriteTensorRt(recipe, InTypes(recipe, OnnxFile.Load(streamed).Proto, AmaxTable.Empty, "model"), folder);
         return plan;
     }
 

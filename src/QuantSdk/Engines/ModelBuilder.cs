@@ -284,7 +284,7 @@ internal sealed partial class ModelBuilder
             using var engine = QuantizedModel.Load(folder.Staging, new QuantizedModelOptions { Threads = _request.Threads }, _log.Detail);
             return QualityCheck.Compare(reference, engine.Session, heldOut, Progress, _cancellation);
         }
-        var path = GraphOf(recipe, folder);
+        var path = JudgedOf(recipe, folder);
         if (model is not null && plan is not null && TensorRtFormats.OnlyThere(plan))
         {
             // The simulation of the same plan stands in for operators that ONNX Runtime does not have.
