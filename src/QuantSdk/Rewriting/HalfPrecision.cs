@@ -38,33 +38,46 @@ internal static class HalfPrecision
 
     /// <summary>
     /// The graph as ONNX Runtime's CPU computes what it says. ONNX Runtime 1.29 truncates where it quantises 16-bit floats to integers, instead
-    /// of rounding to the nearest: its quantisers read a Cast here, with the same scale in 32 bits. It has no kernels for bfloat16; such a graph
-    /// is widened, so that constants and scales are rounded as they are, and what nodes compute is not.
+    /// of rounding to the nearest, and its Gemm sums in 16 bits, as no GPU does: both read Casts here, and the same numbers in 32 bits. It has
+    /// no kernels for bfloat16; such a graph is widened, so that constants and scales are rounded as they are, and what nodes compute is not.
     /// </summary>
     public static ModelProto Runnable(ModelProto model)
     {
         var types = ElementTypes.Of(model);
         if (types.ContainsValue((int)DataType.Bfloat16))
             return Float32Twin.Of(new OnnxModel(model, "", [])).Proto;
-        if (!model.Graph.Node.Any(Truncates))
+        bool IsHalf(string tensor) => types.GetValueOrDefault(tensor) == (int)DataType.Float16;
+        bool Wrong(NodeProto node) => (node.Is("QuantizeLinear") || node.Is("Gemm")) && IsHalf(node.Input[0]);
+        if (!model.Graph.Node.Any(Wrong))
             return model;
         model = model.Clone();
-        var names = new UniqueNames(model.Graph);
-        var initializers = model.Graph.Initializer.ToDictionary(t => t.Name, StringComparer.Ordinal);
-        for (var i = 0; i < model.Graph.Node.Count; i++)
+        var graph = model.Graph;
+        var names = new UniqueNames(graph);
+        var nodes = new List<NodeProto>(graph.Node.Count);
+        foreach (var node in graph.Node)
         {
-            var node = model.Graph.Node[i];
-            if (!Truncates(node))
+            if (!Wrong(node))
+            {
+                nodes.Add(node);
                 continue;
-            var input = names.Make(node.Input[0] + "_widened");
-            model.Graph.Node.Insert(i++, Nodes.Create("Cast", input, [node.Input[0]], [input]).With("to", (long)DataType.Float));
-            var scale = initializers[node.Input[1]];
-            var widened = names.Make(scale.Name + "_widened");
-            model.Graph.Initializer.Add(Tensors.Create(widened, scale.ToFloats(), [.. scale.Dims]));
-            (node.Input[0], node.Input[1]) = (input, widened);
+            }
+            for (var i = 0; i < node.Input.Count; i++)
+            {
+                if (!IsHalf(node.Input[i]))
+                    continue;
+                var widened = names.Make(node.Input[i] + "_widened");
+                nodes.Add(Nodes.Create("Cast", widened, [node.Input[i]], [widened]).With("to", (long)DataType.Float));
+                node.Input[i] = widened;
+            }
+            nodes.Add(node);
+            if (!IsHalf(node.Output[0]))
+                continue;
+            var wide = names.Make(node.Output[0] + "_wide");
+            nodes.Add(Nodes.Create("Cast", names.Make(wide + "_cast"), [wide], [node.Output[0]]).With("to", (long)DataType.Float16));
+            node.Output[0] = wide;
         }
+        graph.Node.Clear();
+        graph.Node.Add(nodes);
         return model;
-
-        bool Truncates(NodeProto node) => node.Is("QuantizeLinear") && types.GetValueOrDefault(node.Input[0]) == (int)DataType.Float16 && types.GetValueOrDefault(node.Input[1]) == (int)DataType.Float16;
     }
 }

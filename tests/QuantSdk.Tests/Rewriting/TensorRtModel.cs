@@ -18,13 +18,8 @@ internal sealed record TensorRtModel(OnnxModel Model, Plan Plan, IReadOnlyDictio
     public static TensorRtModel Of(string model, string precision, TempFolder folder, params (string Name, string Value)[] more)
     {
         var path = model == "transformer" ? Repository.Mmdit("transformer.onnx") : model is "unet" or "digits_cnn" ? Repository.Digits(model + ".onnx") : Repository.Data($"archs/{model}.onnx");
-        Dictionary<string, string> metadata = new() { ["Precision"] = precision, ["Targets"] = "tensorrt-onnx", ["CalibrationData"] = model == "digits_cnn" ? "digits_calib.npz" : "random" };
-        if (precision == "int8")
-            metadata["SmoothQuant"] = "0.5";
-        if (model is "unet" or "transformer")
-            (metadata["Scheduler"], metadata["Steps"]) = ("scheduler/scheduler_config.json", "1");
-        else if (model != "digits_cnn")
-            metadata["CalibrationData"] = metadata["ValidationData"] = RandomRows(path, folder);
+        var rows = model == "digits_cnn" ? Repository.Digits("digits_calib.npz") : RandomRows(path, folder);
+        Dictionary<string, string> metadata = new() { ["Precision"] = precision, ["Targets"] = "tensorrt-onnx", ["CalibrationData"] = rows, ["ValidationData"] = rows };
         foreach (var (name, value) in more)
             metadata[name] = value;
         using var calibrated = CalibratedPlan.Of(path, folder, metadata);
