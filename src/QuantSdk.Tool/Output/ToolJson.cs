@@ -21,6 +21,7 @@ namespace QuantSdk.Tool.Output;
 [JsonSerializable(typeof(StoreListing))]
 [JsonSerializable(typeof(StorePruning))]
 [JsonSerializable(typeof(StoreVerification))]
+[JsonSerializable(typeof(TritonResult))]
 internal sealed partial class ToolJson : JsonSerializerContext
 {
     public static ToolJson Readable { get; } = new(new JsonSerializerOptions

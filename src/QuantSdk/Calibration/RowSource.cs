@@ -41,6 +41,16 @@ internal sealed class RowSource : CalibrationSource
         return new RowSource(feed.Gather(rows), groups);
     }
 
+    public override IReadOnlyDictionary<string, long[]> RowShapes(IReadOnlyList<Port> ports) =>
+        ports.Where(p => _feed.Inputs.ContainsKey(p.Name)).ToDictionary(p => p.Name, p => _feed.Inputs[p.Name].Shape(p, 1), StringComparer.Ordinal);
+
+    public override CalibrationSource Few(int rows)
+    {
+        // Whole batches where the model's batch is fixed.
+        var count = _feed.Batch is { } batch ? (rows + batch - 1) / batch * batch : rows;
+        return count >= _feed.Rows ? this : new RowSource(_feed.Gather([.. Enumerable.Range(0, count).Select(i => (int)((long)i * _feed.Rows / count))]));
+    }
+
     public override void Run(ModelSession session, BatchPolicy batch, RowsSeen seen, Action<int, int>? progress, CancellationToken cancellationToken)
     {
         var runners = new Dictionary<Batching, RowRunner>();
