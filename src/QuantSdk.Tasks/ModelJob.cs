@@ -31,7 +31,8 @@ internal sealed record ToolRequest(
     int Threads,
     IReadOnlyDictionary<string, string> Metadata,
     ConditioningModel? ConditionedBy,
-    StoreRequest? Store = null)
+    StoreRequest? Store = null,
+    TrtExecRequest? TrtExec = null)
 {
     /// <summary>UTF-8, without a line break inside.</summary>
     public byte[] ToJsonLine() => [.. JsonSerializer.SerializeToUtf8Bytes(this, LineJson.Default.ToolRequest), (byte)'\n'];
@@ -42,6 +43,11 @@ internal sealed record ConditioningModel(string Model, string Name);
 
 /// <summary>The properties that say where results of earlier builds are kept; empty where they are not set. No engine depends on them.</summary>
 internal sealed record StoreRequest(string Directory, string SharedDirectory, string Mode, string Limit);
+
+/// <summary>What the build knows of trtexec; empty where it found or was told nothing.</summary>
+/// <param name="Auto">What Targets=auto stands for.</param>
+/// <param name="StateDirectory">Where its version is remembered, and what it says is kept.</param>
+internal sealed record TrtExecRequest(string Path, string Auto, string Driver, string Parallelism, string StateDirectory);
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true)]
 [JsonSerializable(typeof(ModelJob))]

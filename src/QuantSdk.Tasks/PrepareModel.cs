@@ -8,7 +8,7 @@ namespace QuantSdk.Tasks;
 public sealed class PrepareModel : Microsoft.Build.Utilities.Task, IMultiThreadableTask
 {
     // The metadata that are lists of files or patterns; MSBuild has expanded them into Inputs.
-    private static readonly string[] s_fileLists = ["CalibrationData", "ValidationData"];
+    private static readonly string[] s_fileLists = ["CalibrationData", "ValidationData", "Plugins"];
 
     /// <summary>The environment of the project; given by MSBuild.</summary>
     public TaskEnvironment TaskEnvironment { get; set; } = TaskEnvironment.Fallback;
@@ -48,6 +48,18 @@ public sealed class PrepareModel : Microsoft.Build.Utilities.Task, IMultiThreada
     /// <summary>The property QuantSdkStoreLimit.</summary>
     public string StoreLimit { get; set; } = "";
 
+    /// <summary>trtexec as DECLARE found it; empty: not at all.</summary>
+    public string TrtExec { get; set; } = "";
+
+    /// <summary>What Targets=auto stands for, as DECLARE has it.</summary>
+    public string AutoTargets { get; set; } = "";
+
+    /// <summary>The property QuantSdkNvidiaDriver.</summary>
+    public string NvidiaDriver { get; set; } = "";
+
+    /// <summary>The property QuantSdkTrtExecParallelism.</summary>
+    public string TrtExecParallelism { get; set; } = "";
+
     /// <summary>One item, `AdditionalProperties` of which tell QuantSdk.proj which job to do.</summary>
     [Output]
     public ITaskItem? Job { get; set; }
@@ -74,7 +86,8 @@ public sealed class PrepareModel : Microsoft.Build.Utilities.Task, IMultiThreada
                 Threads: 0,
                 metadata,
                 conditioning is null ? null : new ConditioningModel(Absolute(conditioning.ItemSpec), conditioning.GetMetadata("QuantSdkConditioningName")),
-                new StoreRequest(StoreDirectory, SharedStoreDirectory, StoreMode, StoreLimit)),
+                new StoreRequest(StoreDirectory, SharedStoreDirectory, StoreMode, StoreLimit),
+                new TrtExecRequest(TrtExec, AutoTargets, NvidiaDriver, TrtExecParallelism, StateDirectory)),
             stamp,
             Reads: [.. Inputs.Select(i => i.ItemSpec).Prepend(Model.ItemSpec).Select(Absolute)],
             Inputs: Path.Combine(StateDirectory, name + ".inputs"),

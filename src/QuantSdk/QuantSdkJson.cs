@@ -20,6 +20,7 @@ namespace QuantSdk;
 [JsonSerializable(typeof(Manifest))]
 [JsonSerializable(typeof(PlannedModel))]
 [JsonSerializable(typeof(BuiltEngine))]
+[JsonSerializable(typeof(AmaxTable))]
 [JsonSerializable(typeof(MeasuredModel))]
 [JsonSerializable(typeof(IReadOnlyList<CutCandidate>))]
 [JsonSerializable(typeof(CostTable))]

@@ -85,6 +85,42 @@ public sealed class DeclarationTests
     }
 
     [TestMethod]
+    public void Auto_is_TensorRT_before_the_cpu_where_trtexec_and_a_driver_are_found()
+    {
+        const string items = """
+            <QuantizedModel Include="a.onnx" Prepacked="false" />
+            <QuantizedModel Include="b.onnx" Prepacked="false" Cache="up_blocks.2" StripWeights="True" Targets="tensorrt" />
+            <QuantizedModel Include="c.onnx" Prepacked="false" Targets="auto; tensorrt-onnx" Plugins="*.so" />
+            <QuantizedModel Include="d.onnx" Prepacked="false" Targets="cpu" />
+            """;
+        using var project = new FixtureProject(items, properties: "<QuantSdkPrecision>none</QuantSdkPrecision>").WithModels("a.onnx", "b.onnx", "c.onnx", "d.onnx", "x.so", "trt/trtexec");
+
+        var first = project.BuildModels("-p:QuantSdkTrtExecPath=trt", "-p:QuantSdkNvidiaDriver=present");
+        Assert.IsTrue(first.Succeeded, string.Join("; ", first.Errors));
+
+        CollectionAssert.AreEqual(new[]
+        {
+            "a/cpu/model.data", "a/cpu/model.onnx", "a/manifest.json", "a/tensorrt/model.context.onnx", "a/tensorrt/model.plan",
+            "b/manifest.json", "b/tensorrt/live.context.onnx", "b/tensorrt/live.onnx", "b/tensorrt/live.stripped.engine", "b/tensorrt/model.context.onnx", "b/tensorrt/model.data", "b/tensorrt/model.onnx", "b/tensorrt/model.stripped.engine",
+            "c/cpu/model.data", "c/cpu/model.onnx", "c/manifest.json", "c/tensorrt/model.context.onnx", "c/tensorrt/model.data", "c/tensorrt/model.onnx", "c/tensorrt/model.plan",
+            "d/cpu/model.data", "d/cpu/model.onnx", "d/manifest.json",
+        }, FixtureProject.FilesIn(project.EngineFolder).Where(f => !f.StartsWith('.')).ToList());
+        var request = project.LastRequest("c.onnx");
+        Assert.AreEqual("x.so", request.GetProperty("metadata").GetProperty("Plugins").GetString());
+        Assert.AreEqual(Path.Combine(project.Folder, "trt", "trtexec"), request.GetProperty("trtExec").GetProperty("path").GetString());
+
+        // Another trtexec makes the plans anew, and nothing else.
+        File.SetLastWriteTimeUtc(Path.Combine(project.Folder, "trt", "trtexec"), DateTime.UtcNow.AddSeconds(2));
+        Assert.AreEqual("a,b,c", string.Join(',', project.BuildModels("-p:QuantSdkTrtExecPath=trt", "-p:QuantSdkNvidiaDriver=present").ModelsBuilt.Order(StringComparer.Ordinal)));
+        // Without a driver auto is the cpu; in PATH it is found as well.
+        Assert.AreEqual("a,c", string.Join(',', project.BuildModels("-p:QuantSdkNvidiaDriver=absent").ModelsBuilt.Where(m => m is "a" or "c").Order(StringComparer.Ordinal)));
+        Assert.AreEqual("cpu", project.LastRequest("a.onnx").GetProperty("trtExec").GetProperty("auto").GetString());
+        var last = project.BuildModels("-p:QuantSdkNvidiaDriver=present", $"-p:PATH={Path.Combine(project.Folder, "trt")}:{Environment.GetEnvironmentVariable("PATH")}");
+        Assert.IsTrue(last.Succeeded, string.Join("; ", last.Errors));
+        Assert.AreEqual("tensorrt;cpu", project.LastRequest("a.onnx").GetProperty("trtExec").GetProperty("auto").GetString());
+    }
+
+    [TestMethod]
     public void A_hoisted_model_has_its_heads_in_every_form_of_the_cpu()
     {
         using var project = new FixtureProject("""

@@ -37,7 +37,7 @@ public sealed partial class ProjectSchemaTests
         var read = s_files.SelectMany(f => Property().Matches(f.ToString())).Select(m => m.Groups[1].Value);
         CollectionAssert.AreEquivalent(set.Concat(read).Distinct().ToList(), s_page.Properties.Select(p => p.Name).Concat(ofMetadata).ToList());
 
-        var targets = s_files.Descendants("Target").Select(t => t.Attribute("Name")!.Value).Where(n => n.StartsWith("QuantSdk", StringComparison.Ordinal));
+        var targets = s_files.Descendants("Target").Select(t => t.Attribute("Name")!.Value).Where(n => n.StartsWith("QuantSdk", StringComparison.Ordinal) || n.StartsWith("Publish", StringComparison.Ordinal));
         CollectionAssert.AreEquivalent(targets.ToList(), s_page.Targets.ToList());
     }
 

@@ -67,6 +67,9 @@ internal static class ManifestFile
             Require(variant.DisabledOptimizers.All(name => name is not null), $"disabledOptimizers of variant '{variant.Target}' holds a null");
             Require(variant.Optimised is null or { Model: not null, OnnxRuntime: not null, CpuFeatures: not null }, $"optimised of variant '{variant.Target}' is incomplete");
             Require(variant.Files.All(file => file is { Path: not null, Hash: not null, Bytes: >= 0 }), $"a file of variant '{variant.Target}' lacks its path, bytes or hash");
+            Require(variant.TensorRt is null or { Version: not null, ComputeCapability: not null, Gpu: not null, HardwareCompatibility: not null, Plan: not null, Profiles: not null }, $"tensorRt of variant '{variant.Target}' is incomplete");
+            Require(variant.TensorRt is null || variant.TensorRt.Profiles.All(IsProfile), $"a profile of variant '{variant.Target}' lacks its inputs, or an input's min, opt and max are not ascending shapes of one rank");
+            Require(variant.TensorRt?.Plugins?.All(file => file is not (null or "" or "." or "..") && Path.GetFileName(file) == file && !file.Contains(';')) != false, $"a plugin of variant '{variant.Target}' is no file name");
             Require(variant.Cache is null or { Live: not null, Tensors: { Count: > 0 } }, $"cache of variant '{variant.Target}' lacks its live part or its tensors");
             Require(variant.Cache?.Optimised is null or { Model: not null, OnnxRuntime: not null, CpuFeatures: not null }, $"cache.optimised of variant '{variant.Target}' is incomplete");
             foreach (var head in variant.Heads ?? [])
@@ -92,6 +95,10 @@ internal static class ManifestFile
 
     private static bool IsSchedule(CachedScheduleInfo schedule) =>
         schedule is { Full: [0, ..] full } && full[^1] < schedule.Steps && full.Zip(full.Skip(1)).All(p => p.First < p.Second) && double.IsFinite(schedule.Error) && schedule.Extrapolation is >= 0 and <= 1;
+
+    private static bool IsProfile(TensorRtProfile profile) => profile is { Inputs: not null } && profile.Inputs.All(range =>
+        range is { Input: not null, Min: not null, Opt: not null, Max: not null } && range.Min.Count == range.Opt.Count && range.Opt.Count == range.Max.Count
+        && range.Min.Zip(range.Opt).All(p => p.First <= p.Second) && range.Opt.Zip(range.Max).All(p => p.First <= p.Second));
 
     private static QuantSdkException Broken(string path, string problem, Exception? inner = null) =>
         new("QSDK7003", $"The manifest '{path}' cannot be used: {problem}. Build the model again.", path, inner: inner);

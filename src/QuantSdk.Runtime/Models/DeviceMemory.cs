@@ -8,7 +8,7 @@ internal sealed class DeviceMemory : IDisposable
     private readonly OrtAllocator _allocator;
     private readonly IReadOnlyList<string> _resident;
 
-    public DeviceMemory(InferenceSession session, CudaProvider provider)
+    public DeviceMemory(InferenceSession session, GpuProvider provider)
     {
         (Info, _resident) = (provider.Memory(), provider.Resident);
         _allocator = new OrtAllocator(session, Info);

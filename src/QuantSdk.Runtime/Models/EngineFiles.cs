@@ -79,7 +79,8 @@ internal sealed class EngineFiles
     /// <summary>A model and its data share the path up to the last extension.</summary>
     private static string Stem(string path) => Path.ChangeExtension(path, null);
 
-    private static string Confine(string directory, string manifestFile, string path) =>
+    /// <exception cref="QuantSdkException">QSDK7005.</exception>
+    internal static string Confine(string directory, string manifestFile, string path) =>
         ConfinedPath.Resolve(directory, path, out var refusal)
         ?? throw new QuantSdkException("QSDK7005", $"The manifest '{manifestFile}' names '{path}', which is refused: {refusal}. Paths must be relative and stay inside the model's folder.", manifestFile);
 }

@@ -7,14 +7,16 @@ internal sealed class ModelSession : IDisposable
 {
     private readonly InferenceSession _session;
     private readonly HashSet<ModelBinding> _bindings = [];
+    private readonly IReadOnlyList<TensorRtProfile> _profiles;
     private readonly Lock _lock = new();
     private bool _disposed;
 
-    private ModelSession(InferenceSession session, CudaProvider? cuda, string file, IReadOnlyList<ModelHead> heads)
+    private ModelSession(InferenceSession session, GpuProvider? gpu, string file, IReadOnlyList<ModelHead> heads)
     {
         _session = session;
         File = file;
-        Device = cuda is null ? null : new DeviceMemory(session, cuda);
+        Device = gpu is null ? null : new DeviceMemory(session, gpu);
+        _profiles = (gpu as TensorRtProvider)?.Profiles ?? [];
         Heads = heads;
         var computed = heads.SelectMany(head => head.Session.Outputs).Select(output => output.Name).ToHashSet(StringComparer.Ordinal);
         var inputs = session.InputNames.Select(name => Port.Of(name, session.InputMetadata[name], file)).ToLookup(input => computed.Contains(input.Name));
@@ -75,6 +77,7 @@ internal sealed class ModelSession : IDisposable
         foreach (var input in Inputs)
             if (!inputShapes.ContainsKey(input.Name))
                 throw new QuantSdkException("QSDK7020", $"'{File}': the input '{input.Name}' ({input}) is missing. The model's inputs are {List(Inputs)}.", File);
+        TensorRtShapes.Check(_profiles, inputShapes, File);
         BoundInput[] own = [.. Inputs.Select(input => new BoundInput(input, input.Check(inputShapes[input.Name], File)))];
         if (Hoisted.Count == 0)
             return Bind(own);
@@ -159,7 +162,7 @@ internal sealed class ModelSession : IDisposable
         {
             using var options = settings.Create();
             session = create(options);
-            return new ModelSession(session, settings.Cuda, file, heads ?? []);
+            return new ModelSession(session, settings.Gpu, file, heads ?? []);
         }
         catch (Exception e) when (e is not QuantSdkException and not OutOfMemoryException)
         {

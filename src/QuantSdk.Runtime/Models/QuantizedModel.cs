@@ -56,14 +56,23 @@ public sealed class QuantizedModel : IDisposable
         directory = Path.TrimEndingDirectorySeparator(Path.GetFullPath(directory, AppContext.BaseDirectory));
         var manifestFile = FindManifest(directory);
         var manifest = ManifestFile.Read(manifestFile);
-        try
+        var failed = new Dictionary<EngineVariant, string>(ReferenceEqualityComparer.Instance);
+        while (true)
         {
-            return LoadVariant(directory, manifestFile, manifest, options, CudaProvider.Refusal, log);
-        }
-        catch (QuantSdkException e) when (e.Code == "QSDK7009" && manifest.Variants.Any(v => v.Target == CudaProvider.Target) && manifest.Variants.Any(v => v.Target != CudaProvider.Target))
-        {
-            // The provider is there and does not work: no GPU, an old driver, too little memory.
-            return LoadVariant(directory, manifestFile, manifest, options, () => e.Message.ReplaceLineEndings(" ").Trim(), log);
+            var (variant, selection) = VariantSelector.Select(manifest, manifestFile, ModelSession.OnnxRuntimeVersion, options.CpuFeatures, v => Judge(v, options, failed));
+            try
+            {
+                var model = LoadVariant(directory, manifestFile, manifest, variant, selection, options);
+                log?.Invoke($"QuantSdk: {manifest.Name}: {selection}");
+                if (manifest.Fallback is { } gate)
+                    log?.Invoke($"QuantSdk: {manifest.Name}: this is the float model; the quantised one missed a gate ({gate})");
+                return model;
+            }
+            catch (QuantSdkException e) when (e.Code == "QSDK7009" && variant.Target is CudaProvider.Target or TensorRtProvider.Target && manifest.Variants.Any(v => !ReferenceEquals(v, variant) && !failed.ContainsKey(v)))
+            {
+                // The provider is there and does not work: no GPU, an old driver, too little memory.
+                failed.Add(variant, e.Message.ReplaceLineEndings(" ").Trim());
+            }
         }
     }
 
@@ -97,14 +106,22 @@ public sealed class QuantizedModel : IDisposable
     /// <summary>The model and its live part in a diffusion loop, or null where it is not cached.</summary>
     internal CachedDenoiser? CachedDenoiser(CachePlan plan) => Denoiser is not null && Live is not null ? new CachedDenoiser(Denoiser, Live, Cached, plan) : null;
 
-    private static QuantizedModel LoadVariant(string directory, string manifestFile, Manifest manifest, QuantizedModelOptions options, Func<string?> cudaRefusal, Action<string>? log)
+    private static GpuVerdict Judge(EngineVariant variant, QuantizedModelOptions options, Dictionary<EngineVariant, string> failed)
     {
-        var (variant, selection) = VariantSelector.Select(manifest, manifestFile, ModelSession.OnnxRuntimeVersion, options.CpuFeatures, cudaRefusal);
+        if (failed.TryGetValue(variant, out var failure))
+            return new(failure, "");
+        if (variant.Target == CudaProvider.Target)
+            return new(options.CudaRefusal(), "");
+        return new(PlanSupport.Refusal(variant.TensorRt, options.TensorRtPlatform, options.CudaDevice, out var note), note);
+    }
+
+    private static QuantizedModel LoadVariant(string directory, string manifestFile, Manifest manifest, EngineVariant variant, ModelSelection selection, QuantizedModelOptions options)
+    {
         var files = EngineFiles.Locate(directory, manifestFile, variant, selection.Model);
-        log?.Invoke($"QuantSdk: {manifest.Name}: {selection}");
-        if (manifest.Fallback is { } gate)
-            log?.Invoke($"QuantSdk: {manifest.Name}: this is the float model; the quantised one missed a gate ({gate})");
-        var (session, live) = Open(files, variant.Heads ?? [], Settings(variant, selection, options), options.VerifyHashes);
+        var refitted = variant.TensorRt is { } plans ? PlanFile.Check(directory, manifestFile, variant, plans) : [];
+        var (session, live) = Open(files, variant.Heads ?? [], Settings(variant, selection, files, options), options.VerifyHashes, beforehand: variant.TensorRt is not null);
+        foreach (var plan in refitted)
+            plan.Keep();
         try
         {
             var cached = variant.Cache?.Tensors ?? [];
@@ -157,22 +174,48 @@ public sealed class QuantizedModel : IDisposable
         return names.Length == 0 ? $"There are no models in '{parent}'." : $"Models in '{parent}': {string.Join(", ", names)}.";
     }
 
-    private static SessionSettings Settings(EngineVariant variant, ModelSelection selection, QuantizedModelOptions options) => new()
+    private static SessionSettings Settings(EngineVariant variant, ModelSelection selection, EngineFiles files, QuantizedModelOptions options) => new()
     {
         Threads = options.Threads,
         Optimisation = selection.Optimised ? Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_DISABLE_ALL : Microsoft.ML.OnnxRuntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
         DisabledOptimizers = selection.Optimised ? [] : variant.DisabledOptimizers,
-        // The whole engine, its live part and its heads run in turn: the idle workers of one would spin on the cores that the other needs.
-        Entries = variant.Cache is null && variant.Heads is null ? new Dictionary<string, string>() : new Dictionary<string, string> { ["session.force_spinning_stop"] = "1" },
-        Cuda = selection.Target == CudaProvider.Target ? new CudaProvider(options.CudaDevice, options.CudaOptions, [.. variant.Cache?.Tensors.Select(t => t.Name) ?? [], .. variant.Heads?.SelectMany(head => head.Tensors).Select(t => t.Name) ?? []]) : null,
+        Entries = Entries(variant),
+        Gpu = selection.Target switch
+        {
+            CudaProvider.Target => new CudaProvider(options.CudaDevice, new Dictionary<string, string>(GpuProvider.OnStream(options.CudaStream).Concat(options.CudaOptions)), Resident(variant)),
+            TensorRtProvider.Target => TensorRtProvider.Of(variant.TensorRt!, Path.GetDirectoryName(files.ModelPath)!, Resident(variant), options),
+            _ => null,
+        },
     };
 
+    /// <summary>What one session computes and only others read.</summary>
+    private static IReadOnlyList<string> Resident(EngineVariant variant) => [.. variant.Cache?.Tensors.Select(t => t.Name) ?? [], .. variant.Heads?.SelectMany(head => head.Tensors).Select(t => t.Name) ?? []];
+
+    /// <summary>ONNX Runtime's configuration entries.</summary>
+    private static Dictionary<string, string> Entries(EngineVariant variant)
+    {
+        var entries = new Dictionary<string, string>();
+        // The whole engine, its live part and its heads run in turn: the idle workers of one would spin on the cores that the other needs.
+        if (variant.Cache is not null || variant.Heads is not null)
+            entries["session.force_spinning_stop"] = "1";
+        // The CPU cannot run a plan: the provider's own reason shall come back, not that there is no kernel.
+        if (variant.Target == TensorRtProvider.Target)
+            entries["session.disable_cpu_ep_fallback"] = "1";
+        return entries;
+    }
+
     /// <summary>Opens the sessions while the weights are hashed beside them; damage wins over whatever ONNX Runtime makes of the damaged file.</summary>
-    private static (ModelSession Full, ModelSession? Live) Open(EngineFiles files, IReadOnlyList<HeadInfo> heads, SessionSettings settings, bool verify)
+    /// <param name="beforehand">Hashes everything first: TensorRT may end the process where a plan is damaged.</param>
+    private static (ModelSession Full, ModelSession? Live) Open(EngineFiles files, IReadOnlyList<HeadInfo> heads, SessionSettings settings, bool verify, bool beforehand)
     {
         if (!verify)
             return Open(files, heads, settings);
         files.VerifyGraphs();
+        if (beforehand)
+        {
+            files.VerifyData();
+            return Open(files, heads, settings);
+        }
         var verification = Task.Run(files.VerifyData);
         (ModelSession Full, ModelSession? Live)? sessions = null;
         try

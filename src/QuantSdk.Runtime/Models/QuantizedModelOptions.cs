@@ -20,11 +20,28 @@ public sealed record QuantizedModelOptions
     /// <summary>Whether the files' hashes are compared with the manifest's (the default). Without it only their sizes are.</summary>
     public bool VerifyHashes { get; init; } = true;
 
-    /// <summary>The index of the GPU that runs a variant for CUDA.</summary>
+    /// <summary>The index of the GPU that runs a variant for CUDA or TensorRT.</summary>
     public int CudaDevice { get; init; }
 
     /// <summary>Options of ONNX Runtime's CUDA provider by its names, such as <c>prefer_nhwc</c> or <c>cudnn_conv_algo_search</c>; unknown ones are refused as the model is loaded (QSDK7009).</summary>
     public IReadOnlyDictionary<string, string> CudaOptions { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>
+    /// Options of ONNX Runtime's TensorRT provider by its names, such as <c>trt_context_memory_sharing_enable</c>; they win over those that the manifest asks for.
+    /// </summary>
+    public IReadOnlyDictionary<string, string> TensorRtOptions { get; init; } = new Dictionary<string, string>();
+
+    /// <summary>
+    /// A CUDA stream of the app (a <c>cudaStream_t</c>) that a variant for CUDA or TensorRT works on; 0 (the default) leaves it a stream of its own. The stream must
+    /// outlive the model.
+    /// </summary>
+    public nint CudaStream { get; init; }
+
+    /// <summary>What the machine has of TensorRT, so that tests can stand on another one.</summary>
+    internal ITensorRtPlatform TensorRtPlatform { get; init; } = new LocalTensorRt();
+
+    /// <summary>Why CUDA cannot be used, so that tests can stand on another machine.</summary>
+    internal Func<string?> CudaRefusal { get; init; } = CudaProvider.Refusal;
 
     /// <summary>The CPU features to believe in, so that tests can stand on another machine.</summary>
     internal string CpuFeatures { get; init; } = Runtime.CpuFeatures.Current;

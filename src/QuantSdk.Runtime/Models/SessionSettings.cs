@@ -20,7 +20,7 @@ internal sealed record SessionSettings
     public string? OptimisedModelPath { get; init; }
 
     /// <summary>The GPU that runs the model, or null for the CPU.</summary>
-    public CudaProvider? Cuda { get; init; }
+    public GpuProvider? Gpu { get; init; }
 
     public SessionOptions Create()
     {
@@ -37,7 +37,7 @@ internal sealed record SessionSettings
             options.AddSessionConfigEntry(key, value);
         if (OptimisedModelPath is not null)
             options.OptimizedModelFilePath = OptimisedModelPath;
-        Cuda?.AppendTo(options);
+        Gpu?.AppendTo(options);
         return options;
     }
 }

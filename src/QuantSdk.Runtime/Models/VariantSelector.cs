@@ -1,27 +1,31 @@
 namespace QuantSdk.Runtime;
 
-/// <summary>Chooses what to load: a pure function of the manifest, ONNX Runtime's version, the CPU's features and what speaks against CUDA.</summary>
+/// <summary>Chooses what to load: a pure function of the manifest, ONNX Runtime's version, the CPU's features and what speaks against GPUs.</summary>
 internal static class VariantSelector
 {
     private const string Cpu = "cpu", CpuProvider = "CPUExecutionProvider";
 
-    /// <param name="cudaRefusal">Why no variant can run on a GPU, or null; asked where there is such a variant.</param>
-    public static (EngineVariant Variant, ModelSelection Selection) Select(Manifest manifest, string file, string onnxRuntime, string cpuFeatures, Func<string?> cudaRefusal)
+    /// <param name="gpu">Decides about a variant for CUDA or TensorRT; asked where there is one and no other was taken before.</param>
+    public static (EngineVariant Variant, ModelSelection Selection) Select(Manifest manifest, string file, string onnxRuntime, string cpuFeatures, Func<EngineVariant, GpuVerdict> gpu)
     {
         var reasons = new List<string>();
         foreach (var variant in manifest.Variants)
         {
-            if (variant.Target == CudaProvider.Target)
+            if (variant.Target is CudaProvider.Target or TensorRtProvider.Target)
             {
-                if (cudaRefusal() is { } refusal)
+                var verdict = gpu(variant);
+                if (verdict.Refusal is { } refusal)
+                {
                     reasons.Add($"{variant.Target} passed over: {refusal}");
-                else
-                    return (variant, new ModelSelection(CudaProvider.Target, CudaProvider.Name, variant.Model, false, reasons.AsReadOnly()));
-                continue;
+                    continue;
+                }
+                if (verdict.Note.Length > 0)
+                    reasons.Add(verdict.Note);
+                return (variant, new ModelSelection(variant.Target, variant.Target == CudaProvider.Target ? CudaProvider.Name : TensorRtProvider.Name, variant.Model, false, reasons.AsReadOnly()));
             }
             if (variant.Target != Cpu)
             {
-                reasons.Add($"{variant.Target} passed over: this version of QuantSdk.Runtime loads {Cpu} and {CudaProvider.Target} only");
+                reasons.Add($"{variant.Target} passed over: this version of QuantSdk.Runtime loads {TensorRtProvider.Target}, {CudaProvider.Target} and {Cpu} only");
                 continue;
             }
             var optimised = Accept(variant.Optimised, onnxRuntime, cpuFeatures, reasons);
@@ -44,7 +48,7 @@ internal static class VariantSelector
             return (variant, new ModelSelection(Cpu, CpuProvider, optimised?.Model ?? variant.Model, optimised is not null, reasons.AsReadOnly()));
         }
         throw new QuantSdkException("QSDK7008",
-            $"'{file}': no variant of '{manifest.Name}' can run here. {(reasons.Count == 0 ? "It has none" : string.Join("; ", reasons))}. Build the model with Targets=cpu, on a machine like this one or with its portable graph.", file);
+            $"'{file}': no variant of '{manifest.Name}' can run here. {(reasons.Count == 0 ? "It has none" : string.Join("; ", reasons))}. Build the model with Targets=cpu (or that and others), on a machine like this one or with its portable graph.", file);
     }
 
     private static OptimisedModel? Accept(OptimisedModel? optimised, string onnxRuntime, string cpuFeatures, List<string> reasons)

@@ -14,7 +14,7 @@ internal sealed class ModelOptions
     /// <summary>Everything that decides what calibrating gives.</summary>
     public static IReadOnlyList<string> CalibrationNames { get; } = [.. DataNames, "Calibrator", "Percentile", "Momentum", "Timesteps", "Collect", "CalibrationBatch", "ExcludeModules", "Only"];
 
-    private static readonly string[] Lists = ["CalibrationData", "ValidationData", "ExcludeModules", "Only", "Targets"];
+    private static readonly string[] Lists = ["CalibrationData", "ValidationData", "ExcludeModules", "Only", "Targets", "Plugins", "TrtExecArguments"];
 
     private readonly Argument<string> _model;
     private readonly IReadOnlyList<(string Name, Option Option)> _metadata;
@@ -118,7 +118,28 @@ internal sealed class ModelOptions
             "CalibrationBatch" => ("Rows of a calibration batch, what ema and timestep average over. Default: a fixed size for these, what memory allows for others.", "N"),
             "ExcludeModules" => ("Module paths, node names or op types to leave in float; * matches anything, quote it.", "PATTERN"),
             "Only" => ("Quantise nothing but what matches.", "PATTERN"),
-            "Targets" => ("cpu, tensorrt-onnx. Default: cpu.", "TARGET"),
+            "Targets" => ("cpu, tensorrt, tensorrt-onnx (the graph for trtexec, without an engine), auto. Default: auto, which is tensorrt and cpu where trtexec and a driver are found, else cpu.", "TARGET"),
+            "HighPrecision" => ("fp16, bf16 or fp32: the type of whatever is not quantised for TensorRT. Default: fp16.", "TYPE"),
+            "Shapes" => ("TensorRT: shapes of dynamic inputs, NAME:1x4x64x64,…; ';' separates profiles. Default: from the model and its data.", "SHAPES"),
+            "MinShapes" => ("TensorRT: the least shapes.", "SHAPES"),
+            "OptShapes" => ("TensorRT: the shapes that kernels are chosen for.", "SHAPES"),
+            "MaxShapes" => ("TensorRT: the largest shapes.", "SHAPES"),
+            "StronglyTyped" => ("TensorRT: false chooses types by --fp16 --int8, up to version 10. Default: true.", "true|false"),
+            "BuilderOptimizationLevel" => ("TensorRT: 0 to 5, how long kernels are looked for.", "LEVEL"),
+            "Workspace" => ("TensorRT: MiB that a kernel may use beside its tensors.", "MIB"),
+            "HardwareCompatibility" => ("TensorRT: none, ampere+ or sameComputeCapability. Default: none.", "LEVEL"),
+            "VersionCompatible" => ("TensorRT: true builds an engine that newer versions load too.", "true|false"),
+            "StripWeights" => ("TensorRT: true leaves the weights out of the plan; they come from the graph beside it.", "true|false"),
+            "Refit" => ("TensorRT: true lets weights be replaced.", "true|false"),
+            "Sparsity" => ("TensorRT: disable, enable or force, which overwrites weights. Default: disable.", "MODE"),
+            "ProfilingVerbosity" => ("TensorRT: layer_names_only, detailed or none. Default: layer_names_only.", "LEVEL"),
+            "LayerInfo" => ("TensorRT: true writes the engine's layers beside the report.", "true|false"),
+            "Plugins" => ("TensorRT: libraries with plugins.", "FILE"),
+            "TrtExecArguments" => ("Further options of trtexec, each as --trt-exec-arguments=--NAME=VALUE.", "OPTION"),
+            "GpuDevice" => ("TensorRT: the GPU that builds. Default: 0.", "N"),
+            "CudaGraph" => ("TensorRT: true lets the runtime record the engine's kernels once a shape.", "true|false"),
+            "OnEngineFailure" => ("error, or fallback, which ships the other targets where the engine of TensorRT cannot be built. Default: error.", "ACTION"),
+            "MeasureEngine" => ("TensorRT: true lets trtexec run what it built, for the report.", "true|false"),
             "Portable" => ("false leaves out the portable graph.", "true|false"),
             "Prepacked" => ("false leaves out the graph with weights packed for this CPU.", "true|false"),
             "Cache" => ("Where a denoiser is cut, so that deep features are reused for some steps: PATTERN or live:PATTERN (modules that run at every step), cached:PATTERN, output:MODULE, tensor:NAME, blocks:I-J (transformer blocks), auto.", "CUT"),

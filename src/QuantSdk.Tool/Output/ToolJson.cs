@@ -17,9 +17,11 @@ namespace QuantSdk.Tool.Output;
 [JsonSerializable(typeof(SensitivityResult))]
 [JsonSerializable(typeof(CutResult))]
 [JsonSerializable(typeof(BuildReport))]
+[JsonSerializable(typeof(TrtExecResult))]
 [JsonSerializable(typeof(StoreListing))]
 [JsonSerializable(typeof(StorePruning))]
 [JsonSerializable(typeof(StoreVerification))]
+[JsonSerializable(typeof(TritonResult))]
 internal sealed partial class ToolJson : JsonSerializerContext
 {
     public static ToolJson Readable { get; } = new(new JsonSerializerOptions

@@ -18,6 +18,9 @@ internal abstract class CalibrationSource
     /// <summary>The values that the model's timestep input takes, ascending; empty where they are not known.</summary>
     public virtual IReadOnlyList<float> Timesteps => [];
 
+    /// <summary>The shape of each input for a batch of one row, as far as the source feeds it.</summary>
+    public virtual IReadOnlyDictionary<string, long[]> RowShapes(IReadOnlyList<Port> ports) => new Dictionary<string, long[]>();
+
     /// <summary>A source of the given number of rows from all over this one; a loop, whose steps differ more than its rows do, stays whole.</summary>
     public virtual CalibrationSource Few(int rows) => this;
 

@@ -41,6 +41,9 @@ internal sealed class RowSource : CalibrationSource
         return new RowSource(feed.Gather(rows), groups);
     }
 
+    public override IReadOnlyDictionary<string, long[]> RowShapes(IReadOnlyList<Port> ports) =>
+        ports.Where(p => _feed.Inputs.ContainsKey(p.Name)).ToDictionary(p => p.Name, p => _feed.Inputs[p.Name].Shape(p, 1), StringComparer.Ordinal);
+
     public override CalibrationSource Few(int rows)
     {
         // Whole batches where the model's batch is fixed.

@@ -12,6 +12,8 @@ internal sealed class SamplingSource(Sampler sampler, DiffusionRoles roles, Cond
 {
     public override IReadOnlyList<float> Timesteps => [.. sampler.Schedule(steps).Timesteps.Select(t => (float)(t * (double)roles.TimestepScale)).Distinct().Order()];
 
+    public override IReadOnlyDictionary<string, long[]> RowShapes(IReadOnlyList<Port> ports) => ports.ToDictionary(p => p.Name, RowShape, StringComparer.Ordinal);
+
     public override void Run(ModelSession session, BatchPolicy batch, RowsSeen seen, Action<int, int>? progress, CancellationToken cancellationToken)
     {
         var denoiser = new ObservedDenoiser(session, roles, batch, seen);
@@ -25,6 +27,11 @@ internal sealed class SamplingSource(Sampler sampler, DiffusionRoles roles, Cond
 
     /// <summary>The same loop over a cached engine.</summary>
     public TrialLoop Loop(QuantizedModel engine) => new(engine.Denoiser!, engine.Live!, engine.Cached, sampler, conditioning, sampleShape, rows, seed, steps, guidanceScale);
+
+    private long[] RowShape(Port port) =>
+        port.Name == roles.Sample ? [1, .. sampleShape]
+        : conditioning.Positive.TryGetValue(port.Name, out var given) ? [.. given.Shape.Select((d, i) => i == 0 ? 1 : d)]
+        : [.. port.Shape.Select(d => Math.Max(1, d))];
 
     /// <summary>Reports at once, unlike Progress&lt;T&gt;, which posts to a pool thread.</summary>
     private sealed class Steps(Action<int, int> report) : IProgress<DiffusionProgress>

@@ -1,8 +1,10 @@
 using QuantSdk.Caching;
 using QuantSdk.Caching.Hoisting;
+using QuantSdk.Engines.TensorRt;
 using QuantSdk.Planning;
 using QuantSdk.Quality;
 using QuantSdk.Recipes;
+using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Engines;
@@ -25,6 +27,12 @@ internal sealed record BuildReport(
 
     /// <summary>How many times faster than the float model, where MinSpeedup asked.</summary>
     public Speedup? Speedup { get; init; }
+
+    /// <summary>Plans of TensorRT: the model's and its live part's.</summary>
+    public IReadOnlyList<BuiltPlan>? Plans { get; init; }
+
+    /// <summary>What stays in 32 bits of a graph for TensorRT in 16.</summary>
+    public IReadOnlyList<FullPrecisionNode>? FullPrecision { get; init; }
 
     /// <summary>Gates that were missed and did not stop the build.</summary>
     public IReadOnlyList<string>? Missed { get; init; }

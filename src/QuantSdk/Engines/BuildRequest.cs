@@ -12,4 +12,5 @@ namespace QuantSdk.Engines;
 /// <param name="ConditionedBy">Absolute path of the model that makes the conditioning, or null.</param>
 /// <param name="Store">Where results of stages are kept and looked for; null: nowhere.</param>
 /// <param name="TrtExec">How trtexec is found and run; null: by the environment.</param>
-internal sealed record BuildRequest(string Name, string Model, string ProjectDirectory, string Output, string? Report, int Threads, IReadOnlyDictionary<string, string> Metadata, string? ConditionedBy, StoreSettings? Store = null, TensorRt.TrtExecSettings? TrtExec = null);
+/// <param name="AutoTargets">What Targets=auto stands for; null: what is found here.</param>
+internal sealed record BuildRequest(string Name, string Model, string ProjectDirectory, string Output, string? Report, int Threads, IReadOnlyDictionary<string, string> Metadata, string? ConditionedBy, StoreSettings? Store = null, TensorRt.TrtExecSettings? TrtExec = null, IReadOnlyList<string>? AutoTargets = null);

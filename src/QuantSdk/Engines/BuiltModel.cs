@@ -1,7 +1,9 @@
 using QuantSdk.Caching;
 using QuantSdk.Caching.Hoisting;
 using QuantSdk.Calibration;
+using QuantSdk.Engines.TensorRt;
 using QuantSdk.Planning;
+using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
 
 namespace QuantSdk.Engines;
@@ -27,7 +29,17 @@ internal sealed record PlannedModel(Plan Plan, IReadOnlyList<LayerCost> Costs);
 
 /// <summary>The engine of one target.</summary>
 /// <param name="Fused">Which layers run in few bits; of the cpu.</param>
-internal sealed record BuiltEngine(EngineVariant Variant, FusedLayers? Fused, HoistReport? Hoisted);
+internal sealed record BuiltEngine(EngineVariant Variant, FusedLayers? Fused, HoistReport? Hoisted)
+{
+    /// <summary>The plan of TensorRT and that of the live part.</summary>
+    public IReadOnlyList<BuiltPlan>? Plans { get; init; }
+
+    /// <summary>What stays in 32 bits of a graph for TensorRT in 16.</summary>
+    public IReadOnlyList<FullPrecisionNode>? FullPrecision { get; init; }
+}
+
+/// <summary>A model's inputs and outputs, which are the same in every engine of it.</summary>
+internal sealed record ModelEnds(IReadOnlyList<TensorInfo> Inputs, IReadOnlyList<TensorInfo> Outputs);
 
 /// <summary>What was measured on the engines.</summary>
 internal sealed record MeasuredModel(IReadOnlyList<OutputQuality> Quality, CutReport? Cut, CacheInfo? Cache);

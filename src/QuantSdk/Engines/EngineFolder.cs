@@ -70,9 +70,10 @@ internal sealed partial class EngineFolder : IDisposable
     }
 
     /// <summary>The files written for a target, with sizes and hashes, in ordinal order.</summary>
-    public IReadOnlyList<EngineFile> Files(string target)
+    /// <param name="among">Their names, where two targets share a folder.</param>
+    public IReadOnlyList<EngineFile> Files(string target, IReadOnlyList<string>? among = null)
     {
-        var files = Directory.GetFiles(Path.Combine(Staging, target)).Order(StringComparer.Ordinal).ToArray();
+        var files = Directory.GetFiles(Path.Combine(Staging, target)).Where(f => among?.Contains(Path.GetFileName(f)) != false).Order(StringComparer.Ordinal).ToArray();
         return [.. files.Zip(TreeHash.OfFiles(files, Environment.ProcessorCount), (f, hash) => new EngineFile($"{target}/{Path.GetFileName(f)}", new FileInfo(f).Length, hash))];
     }
 

@@ -8,7 +8,7 @@ namespace QuantSdk.Engines;
 /// <summary>What is in the files that a recipe and its request name: hashes, so that a key is the same wherever the files are.</summary>
 /// <param name="External">Absolute paths of the models' external data.</param>
 /// <param name="Conditioner">The model of ConditionedBy.</param>
-internal sealed record InputContents(string Model, string? Conditioner, string Calibration, string Validation, string? Scheduler, string? Costs, IReadOnlyList<string> External)
+internal sealed record InputContents(string Model, string? Conditioner, string Calibration, string Validation, string? Scheduler, string? Costs, IReadOnlyList<string> External, string Plugins = "")
 {
     /// <summary>Null where a file cannot be read: the stage that needs it says so in its own words.</summary>
     public static InputContents? Read(BuildRequest request, Recipe recipe, ModelStore store, CancellationToken cancellation)
@@ -18,7 +18,7 @@ internal sealed record InputContents(string Model, string? Conditioner, string C
         {
             return new InputContents(
                 OfModel(request.Model), request.ConditionedBy is null ? null : OfModel(request.ConditionedBy), OfData(recipe.CalibrationData), OfData(recipe.ValidationData),
-                recipe.Scheduler is null ? null : OfFile(recipe.Scheduler), recipe.Costs is null ? null : OfFile(recipe.Costs), external);
+                recipe.Scheduler is null ? null : OfFile(recipe.Scheduler), recipe.Costs is null ? null : OfFile(recipe.Costs), external, OfData(recipe.TensorRt?.Plugins ?? []));
         }
         catch (Exception e) when (e is QuantSdkException or EndOfStreamException || FileSystemError.Is(e))
         {

@@ -28,7 +28,9 @@ internal sealed partial class ModelBuilder
             return stored;
         folder.Clear();
         var built = Make(recipe, keys, folder);
-        Keep(built, keys.Model, folder);
+        // What is shipped without an engine that could not be built is tried again by the next build.
+        if (_engineFailure is null)
+            Keep(built, keys.Model, folder);
         return built;
     }
 
@@ -40,7 +42,7 @@ internal sealed partial class ModelBuilder
         _discovered.UnionWith(contents.External);
         if (recipe.Costs is not null)
             _discovered.Add(CostFile.Read(_request, recipe, _log)!.Path);
-        return StageKeys.Of(recipe, contents, BuildPlatform.Current);
+        return StageKeys.Of(recipe, contents, Platform(recipe));
     }
 
     /// <summary>A stage's result from the store, or made and kept there.</summary>

@@ -1,6 +1,7 @@
 using Microsoft.ML.OnnxRuntime;
 using QuantSdk.Calibration;
 using QuantSdk.Engines.Streaming;
+using QuantSdk.Onnx;
 using QuantSdk.Planning;
 using QuantSdk.Quality;
 using QuantSdk.Recipes;
@@ -32,12 +33,13 @@ internal sealed partial class ModelBuilder
     {
         var model = Phase("Quantize", () => WeightOnlyModel.Open(_request.Model, recipe));
         _discovered.UnionWith(model.Original.ExternalFiles);
-        var plans = recipe.Targets.Select(t => Phase("Quantize", () => Write(model, t == "tensorrt-onnx" ? "tensorrt" : t, folder))).ToArray();
-        var first = recipe.Targets[0] == "cpu" ? "cpu" : "tensorrt";
-        var (inputs, outputs) = Phase("BuildEngine", () => Ports(folder.Model(first)));
-        var variants = recipe.Prepacked || !recipe.Targets.Contains("cpu")
-            ? [.. Phase("BuildEngine", () => BuildEngines(recipe, recipe.Targets, null, folder, prepack: false)).Select(e => e.Variant)]
-            : PortableVariants(recipe, folder);
+        // Two targets of TensorRT are one graph.
+        var plans = recipe.Targets.Select(t => IsTensorRt(t) ? "tensorrt" : t).Distinct().Select(t => Phase("Quantize", () => t == "cpu" ? Write(model, t, folder.Model(t)) : WriteTensorRt(recipe, model, folder))).ToArray();
+        var (inputs, outputs) = Phase("BuildEngine", () => Ports(recipe.Targets.Contains("cpu") ? folder.Model("cpu") : GraphOf(recipe, folder)));
+        var ends = new ModelEnds([.. inputs.Select(p => p.Info)], [.. outputs.Select(p => p.Info)]);
+        var targets = recipe.Prepacked ? recipe.Targets : [.. recipe.Targets.Where(t => t != "cpu")];
+        var engines = Phase("BuildEngine", () => BuildEngines(recipe, targets, null, folder, ends, prepack: false));
+        IReadOnlyList<EngineVariant> variants = [.. recipe.Targets.Select(t => engines.FirstOrDefault(e => e.Variant.Target == t)?.Variant ?? (t == "cpu" ? new EngineVariant("cpu", "cpu/model.onnx", null, CpuLowering.DisabledOptimizers, folder.Files("cpu")) : null)).OfType<EngineVariant>()];
         foreach (var target in recipe.Targets)
             _stages[target] = "built";
         var manifest = new Manifest
@@ -47,8 +49,8 @@ internal sealed partial class ModelBuilder
             Precision = recipe.Precision,
             RecipeHash = HashOf(recipe),
             FloatBytes = model.Original.FileBytes,
-            Inputs = [.. inputs.Select(p => p.Info)],
-            Outputs = [.. outputs.Select(p => p.Info)],
+            Inputs = ends.Inputs,
+            Outputs = ends.Outputs,
             Roles = model.Roles,
             Variants = variants,
         };
@@ -56,13 +58,26 @@ internal sealed partial class ModelBuilder
             manifest = manifest with { Quality = Phase("Verify", () => VerifyWeightOnly(recipe, model, manifest, folder)) };
         var report = new BuildReport(
             1, recipe.Name, Path.GetFileName(_request.Model), recipe, model.Original.FileBytes, EngineBytes(variants), Directory.GetFiles(folder.Staging, "*", SearchOption.AllDirectories).Sum(f => new FileInfo(f).Length),
-            plans[0].Layers.Count, 0, [], plans[0].Kept, manifest.Quality, _seconds) { Stages = _stages };
+            plans[0].Layers.Count, 0, [], plans[0].Kept, manifest.Quality, _seconds)
+        {
+            Stages = _stages,
+            Plans = engines.FirstOrDefault(e => e.Plans is not null)?.Plans,
+            FullPrecision = recipe.Targets.Any(IsTensorRt) ? _fullPrecision : null,
+        };
         return new BuiltModel(manifest, report, QuantSdkJson.Write(plans[0]), null, keys?.Model);
     }
 
-    private Plan Write(WeightOnlyModel model, string target, EngineFolder folder)
+    /// <summary>In the types of the recipe: streamed in 32 bits first, from which the rest follows tensor by tensor.</summary>
+    private Plan WriteTensorRt(Recipe recipe, WeightOnlyModel model, EngineFolder folder)
     {
-        var path = folder.Model(target);
+        var streamed = Path.Combine(folder.Scratch, "streamed.onnx");
+        var plan = Write(model, "tensorrt", streamed);
+        WriteTensorRt(recipe, InTypes(recipe, OnnxFile.Load(streamed).Proto, AmaxTable.Empty), folder);
+        return plan;
+    }
+
+    private Plan Write(WeightOnlyModel model, string target, string path)
+    {
         return model.Write(target, path, Path.ChangeExtension(path, ".data"), _request.Threads, Progress, _cancellation);
 
         // Megabytes: a count of bytes would not fit.
@@ -84,9 +99,6 @@ internal sealed partial class ModelBuilder
             throw new QuantSdkException("QSDK4001", $"ONNX Runtime {ModelSession.OnnxRuntimeVersion} does not load the model: {e.Message}", path, inner: e);
         }
     }
-
-    private static IReadOnlyList<EngineVariant> PortableVariants(Recipe recipe, EngineFolder folder) =>
-        [.. recipe.Targets.Select(t => t == "cpu" ? new EngineVariant(t, "cpu/model.onnx", null, CpuLowering.DisabledOptimizers, folder.Files("cpu")) : new EngineVariant(t, "tensorrt/model.onnx", null, [], folder.Files("tensorrt")))];
 
     /// <summary>Quality where the float model can be run beside the quantised one.</summary>
     private IReadOnlyList<OutputQuality> VerifyWeightOnly(Recipe recipe, WeightOnlyModel model, Manifest manifest, EngineFolder folder)

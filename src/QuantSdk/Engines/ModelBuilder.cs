@@ -35,9 +35,10 @@ internal sealed partial class ModelBuilder
 
     private BuildResult Run()
     {
-        var recipe = RecipeParser.Parse(_request.Name, _request.Metadata);
+        var recipe = RecipeParser.Parse(_request.Name, _request.Metadata, AutoTargets());
         _log.Detail("recipe: " + QuantSdkJson.Write(recipe));
         TargetSupport.Check(recipe);
+        RequireTrtExec(recipe);
         if (Streams(recipe))
             CheckStreaming(recipe);
         using var folder = new EngineFolder(_request.Output);
@@ -85,17 +86,25 @@ internal sealed partial class ModelBuilder
         }
 
         var plan = planned?.Plan;
+        var ends = new ModelEnds([.. reference.Inputs.Select(p => p.Info)], [.. reference.Outputs.Select(p => p.Info)]);
+        var amax = recipe.Targets.Any(IsTensorRt) ? Phase("Quantize", () => Magnitudes(recipe, model, inputs, keys, folder)) : AmaxTable.Empty;
         // What is chosen round by round is kept as a whole only.
         var engines = choice is null ? FindEngines(recipe, keys, folder) : [];
         string[] missing = [.. recipe.Targets.Where(t => !engines.ContainsKey(t))];
+        // The graph of a plan that is found is not kept, and is what quality is measured on where there is no cpu.
+        var withGraph = missing.Any(IsTensorRt) || !recipe.Targets.Contains("cpu");
+        // A plan takes minutes: it is built of what was chosen, not of every choice.
+        string[] late = choice is null ? [] : [.. missing.Where(t => t == "tensorrt")];
         Manifest manifest;
         for (var round = 1; ; round++)
         {
             plan = choice?.Plan ?? plan;
+            if (missing.Length > 0 || withGraph)
+                Phase("Quantize", () => Lower(recipe, missing, model, plan, rounded, cached, roles, amax, withGraph, folder));
             if (missing.Length > 0)
             {
-                Phase("Quantize", () => Lower(recipe, missing, model, plan, rounded, cached, roles, folder));
-                foreach (var engine in Phase("BuildEngine", () => BuildEngines(recipe, missing, plan, folder, prepack: !FloatActivations(plan), cached)))
+                var rows = recipe.TensorRt is null ? null : inputs.Value?.HeldOut?.RowShapes(reference.Inputs);
+                foreach (var engine in Phase("BuildEngine", () => BuildEngines(recipe, [.. missing.Except(late)], plan, folder, ends, prepack: !FloatActivations(plan), cached, rows)))
                     engines[engine.Variant.Target] = engine;
             }
             manifest = new Manifest
@@ -105,10 +114,10 @@ internal sealed partial class ModelBuilder
                 Precision = recipe.Precision,
                 RecipeHash = HashOf(recipe),
                 FloatBytes = original.FileBytes,
-                Inputs = [.. reference.Inputs.Select(p => p.Info)],
-                Outputs = [.. reference.Outputs.Select(p => p.Info)],
+                Inputs = ends.Inputs,
+                Outputs = ends.Outputs,
                 Roles = roles,
-                Variants = [.. recipe.Targets.Select(t => engines[t].Variant)],
+                Variants = [.. recipe.Targets.Where(engines.ContainsKey).Select(t => engines[t].Variant)],
                 Cache = cached is null ? null : new CacheInfo(recipe.Cache!, []),
             };
             if (choice is null)
@@ -120,12 +129,19 @@ internal sealed partial class ModelBuilder
                 break;
             choice = next;
         }
+        if (late.Length > 0)
+        {
+            var rows = inputs.Value?.HeldOut?.RowShapes(reference.Inputs);
+            foreach (var engine in Phase("BuildEngine", () => BuildEngines(recipe, late, plan, folder, ends, cached: cached, rows: rows)))
+                engines[engine.Variant.Target] = engine;
+            manifest = manifest with { Variants = [.. recipe.Targets.Where(engines.ContainsKey).Select(t => engines[t].Variant)] };
+        }
         if (_hoisted is not null)
             Phase("Verify", () => CheckHoisting(manifest, prepack: !FloatActivations(plan), reference, folder));
         var fused = engines.GetValueOrDefault("cpu")?.Fused;
         if (plan is not null && fused is not null)
             WarnOfFloat(recipe, plan, fused);
-        foreach (var target in choice is null ? missing : [])
+        foreach (var target in choice is null ? missing.Where(engines.ContainsKey) : [])
             Keep(recipe, keys, engines[target], folder);
 
         var measuredQuality = Phase("Verify", () => Stage("quality", choice is null ? keys?.Quality : null, hit => hit.Json<MeasuredModel>("quality.json", folder.Scratch), () => Measure(recipe, manifest, cached, uncut, model, plan, inputs, reference, observed.Candidates, folder), (q, entry) => entry.AddJson("quality.json", q, folder.Scratch)));
@@ -133,7 +149,12 @@ internal sealed partial class ModelBuilder
         var report = new BuildReport(
             1, recipe.Name, Path.GetFileName(_request.Model), recipe, original.FileBytes, EngineBytes(manifest.Variants), Directory.GetFiles(folder.Staging, "*", SearchOption.AllDirectories).Sum(f => new FileInfo(f).Length),
             plan?.Layers.Count ?? 0, Math.Round(fused?.MacShare ?? 0, 6), fused?.Float ?? [], plan?.Kept ?? [], manifest.Quality, _seconds, planned?.Costs ?? [], choice?.Sensitivity, measuredQuality.Cut,
-            recipe.Hoist ? engines.GetValueOrDefault("cpu")?.Hoisted ?? new HoistReport([], 0) : null) { Stages = _stages };
+            recipe.Hoist ? engines.GetValueOrDefault("cpu")?.Hoisted ?? new HoistReport([], 0) : null)
+        {
+            Stages = _stages,
+            Plans = engines.GetValueOrDefault("tensorrt")?.Plans,
+            FullPrecision = engines.Values.Select(e => e.FullPrecision).FirstOrDefault(f => f is not null),
+        };
         return new BuiltModel(manifest, report, plan is null ? null : QuantSdkJson.Write(plan), observed.Table is null ? null : QuantSdkJson.Write(observed.Table), keys?.Model);
     }
 
@@ -177,7 +198,7 @@ internal sealed partial class ModelBuilder
     private static bool FloatActivations(Plan? plan) => plan?.Layers.Any(l => l.Activation.Format == "float") == true;
 
     /// <summary>TensorRT wants positive scales, and both targets have the same codes.</summary>
-    private static bool NegativeScales(Recipe recipe) => !recipe.Targets.Contains("tensorrt-onnx");
+    private static bool NegativeScales(Recipe recipe) => !recipe.Targets.Any(IsTensorRt);
 
     private OnnxModel Load(string path)
     {
@@ -186,20 +207,21 @@ internal sealed partial class ModelBuilder
         return model;
     }
 
-    private object? Lower(Recipe recipe, IReadOnlyList<string> targets, OnnxModel model, Plan? plan, RoundedWeights? rounded, CachedModel? cached, DiffusionRoles? roles, EngineFolder folder)
+    private object? Lower(Recipe recipe, IReadOnlyList<string> targets, OnnxModel model, Plan? plan, RoundedWeights? rounded, CachedModel? cached, DiffusionRoles? roles, AmaxTable amax, bool tensorRt, EngineFolder folder)
     {
-        foreach (var target in targets)
+        if (targets.Contains("cpu"))
         {
-            var lowering = target == "tensorrt-onnx" ? "tensorrt" : target;
-            var lowered = plan is null ? SimplifiedFloat(lowering == "cpu" ? FloatFusions.Apply(model) : model) : Lowering.Lower(model, plan, lowering, rounded);
+            var lowered = plan is null ? SimplifiedFloat(FloatFusions.Apply(model)) : Lowering.Lower(model, plan, "cpu", rounded);
             var live = cached?.Live(lowered);
-            var hoisted = lowering == "cpu" ? Hoist(recipe, lowered, live, roles, folder) : null;
-            var portable = folder.Write(lowering, hoisted?.Rest(lowered) ?? lowered);
-            if (lowering == "cpu" && recipe.Hoist)
+            var hoisted = Hoist(recipe, lowered, live, roles, folder);
+            var portable = folder.Write("cpu", hoisted?.Rest(lowered) ?? lowered);
+            if (recipe.Hoist)
                 WriteHeads(recipe, hoisted, portable);
             if (live is not null)
                 WriteLive(hoisted?.Rest(live) ?? live, portable);
         }
+        if (tensorRt)
+            WriteTensorRt(recipe, plan is null ? SimplifiedFloat(model) : Lowering.Lower(model, plan, "tensorrt", rounded), cached, amax, folder);
         return null;
     }
 
@@ -211,15 +233,16 @@ internal sealed partial class ModelBuilder
         return proto;
     }
 
-    private IReadOnlyList<BuiltEngine> BuildEngines(Recipe recipe, IReadOnlyList<string> targets, Plan? plan, EngineFolder folder, bool prepack = true, CachedModel? cached = null)
+    private IReadOnlyList<BuiltEngine> BuildEngines(Recipe recipe, IReadOnlyList<string> targets, Plan? plan, EngineFolder folder, ModelEnds ends, bool prepack = true, CachedModel? cached = null, IReadOnlyDictionary<string, long[]>? rows = null)
     {
         var engines = new List<BuiltEngine>();
         var tensors = cached?.Infos();
         foreach (var target in targets)
         {
-            if (target == "tensorrt-onnx")
+            if (IsTensorRt(target))
             {
-                engines.Add(new BuiltEngine(new EngineVariant(target, "tensorrt/model.onnx", null, [], folder.Files("tensorrt"), tensors is null ? null : new CachedVariant("tensorrt/live.onnx", null, tensors)), null, null));
+                if ((target == "tensorrt" ? TryBuildPlans(recipe, folder, ends, tensors, rows) : BuildTensorRtOnnx(folder, tensors)) is { } made)
+                    engines.Add(made);
                 continue;
             }
             var portable = folder.Model("cpu");
@@ -261,7 +284,7 @@ internal sealed partial class ModelBuilder
             using var engine = QuantizedModel.Load(folder.Staging, new QuantizedModelOptions { Threads = _request.Threads }, _log.Detail);
             return QualityCheck.Compare(reference, engine.Session, heldOut, Progress, _cancellation);
         }
-        var path = folder.Model("tensorrt");
+        var path = JudgedOf(recipe, folder);
         if (model is not null && plan is not null && TensorRtFormats.OnlyThere(plan))
         {
             // The simulation of the same plan stands in for operators that ONNX Runtime does not have.
@@ -324,7 +347,8 @@ internal sealed partial class ModelBuilder
         var format = built.Manifest.Precision == "none" ? "float" : built.Manifest.Precision;
         var fallback = built.Manifest.Fallback is { } gate ? $", in place of {recipe.Precision}, which missed {gate}" : "";
         var stored = _stages.GetValueOrDefault("model") == "store" ? ", from the store" : "";
-        return string.Create(CultureInfo.InvariantCulture, $"{recipe.Name} -> models/{recipe.Name} ({format}, {Size(report.FloatBytes)} → {Size(report.EngineBytes)} MB{quality}{fallback}{stored})");
+        var plan = built.Manifest.Variants.FirstOrDefault(v => v.TensorRt is not null)?.TensorRt is { } info ? $", TensorRT {info.Version} for {info.Gpu}" : "";
+        return string.Create(CultureInfo.InvariantCulture, $"{recipe.Name} -> models/{recipe.Name} ({format}, {Size(report.FloatBytes)} → {Size(report.EngineBytes)} MB{quality}{plan}{fallback}{stored})");
     }
 
     private static string Size(long bytes) => (bytes / 1e6) is var mb && mb < 0.1 ? mb.ToString("0.###", CultureInfo.InvariantCulture) : mb.ToString("0.0", CultureInfo.InvariantCulture);

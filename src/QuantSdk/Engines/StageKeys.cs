@@ -24,11 +24,11 @@ internal sealed record StageKeys(string Calibration, string Plan, string Roundin
             "calibration", BuildPlatform.Tool, platform.OnnxRuntime, QuantSdkJson.Write(ReadByCalibration(recipe)), inputs.Model, inputs.Conditioner ?? "", inputs.Calibration,
             recipe.ValidationData.Count > 0 ? "validation rows are given" : "", inputs.Scheduler ?? "", Costs(recipe.Cache == "auto"));
         var plan = StoreKey.Of("plan", calibration, QuantSdkJson.Write(ReadByPlan(recipe)), Costs(CostAwarePlacement.Applies(recipe)));
-        var rounding = recipe.Weights is "int4" or "int2" ? StoreKey.Of("rounding", plan, recipe.Targets.Contains("tensorrt-onnx") ? "positive scales" : "") : plan;
+        var rounding = recipe.Weights is "int4" or "int2" ? StoreKey.Of("rounding", plan, recipe.Targets.Any(t => t != "cpu") ? "positive scales" : "") : plan;
         // An engine whose formats are chosen by its quality is a function of what that is judged by.
         var judged = recipe.Precision == "auto" ? QuantSdkJson.Write(recipe with { Name = "", CalibrationData = [], ValidationData = [], Scheduler = null, ConditionedBy = null, Costs = null }) + inputs.Validation : "";
         var engines = recipe.Targets.ToDictionary(
-            t => t, t => StoreKey.Of("engine", rounding, t, QuantSdkJson.Write(ReadByEngine(recipe)), judged, t == "cpu" ? platform.Cpu : ""), StringComparer.Ordinal);
+            t => t, t => StoreKey.Of("engine", rounding, t, QuantSdkJson.Write(ReadByEngine(recipe, t)), judged, t == "cpu" ? platform.Cpu : t == "tensorrt" ? platform.TensorRt + inputs.Plugins : ""), StringComparer.Ordinal);
         var quality = StoreKey.Of("quality", [.. engines.Values, QuantSdkJson.Write(ReadByQuality(recipe)), inputs.Validation, platform.Cpu]);
         return new StageKeys(calibration, plan, rounding, engines, quality, StoreKey.Of("model", quality));
     }
@@ -71,12 +71,12 @@ internal sealed record StageKeys(string Calibration, string Plan, string Roundin
         OptimizeFor = recipe.OptimizeFor,
     };
 
-    /// <summary>What lowering and optimising read beyond that.</summary>
-    internal static Recipe ReadByEngine(Recipe recipe) => Defaults with
+    /// <summary>What lowering and optimising for a target read beyond that.</summary>
+    internal static Recipe ReadByEngine(Recipe recipe, string target) => target switch
     {
-        Portable = recipe.Portable,
-        Prepacked = recipe.Prepacked,
-        Hoist = recipe.Hoist,
+        "cpu" => Defaults with { Portable = recipe.Portable, Prepacked = recipe.Prepacked, Hoist = recipe.Hoist },
+        "tensorrt" => Defaults with { HighPrecision = recipe.HighPrecision, TensorRt = recipe.TensorRt! with { Plugins = [] } },
+        _ => Defaults with { HighPrecision = recipe.HighPrecision },
     };
 
     /// <summary>What measuring reads beyond that.</summary>

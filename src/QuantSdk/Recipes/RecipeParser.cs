@@ -11,7 +11,14 @@ internal static class RecipeParser
     /// <summary>Metadata of design.md §4 that this version does not build yet: said, not ignored.</summary>
     private static readonly string[] Later =
     [
-        "SampleAxis", "PerChannel", "HighPrecision", "Shapes", "MinShapes", "OptShapes", "MaxShapes"
+        "SampleAxis", "PerChannel"
+    ];
+
+    /// <summary>Metadata that only an engine of TensorRT reads.</summary>
+    public static IReadOnlyList<string> OfTensorRt { get; } =
+    [
+        "Shapes", "MinShapes", "OptShapes", "MaxShapes", "StronglyTyped", "BuilderOptimizationLevel", "Workspace", "HardwareCompatibility", "VersionCompatible", "StripWeights", "Refit", "Sparsity",
+        "ProfilingVerbosity", "LayerInfo", "Plugins", "TrtExecArguments", "GpuDevice", "CudaGraph", "MeasureEngine", "OnEngineFailure",
     ];
 
     /// <summary>Every metadata that is read.</summary>
@@ -20,10 +27,12 @@ internal static class RecipeParser
         "Name", "Precision", "Weights", "Activations", "BlockSize", "WeightZeroPoint", "Rounding", "CalibrationData", "ValidationData", "Scheduler", "Steps", "GuidanceScale", "Seed", "ConditionedBy", "SampleInput", "TimestepInput",
         "TimestepScale", "Calibrator", "Percentile", "Momentum", "Timesteps", "Collect", "CalibrationBatch", "SmoothQuant", "ConcatSplit", "BiasCorrection", "Level",
         "OptimizeFor", "Costs", "ExcludeModules", "Only", "Targets", "Portable", "Prepacked", "Cache", "CacheSpeedup", "CacheQuality", "ScheduleRows", "Hoist", "MinSqnr", "MinCosine", "MinSpeedup", "MaxSize", "OnGateFailure",
+        "HighPrecision", .. OfTensorRt,
     ];
 
+    /// <param name="auto">What Targets=auto stands for on this machine.</param>
     /// <exception cref="QuantSdkException">QSDK1020 (value), QSDK1021 (not built yet), QSDK1022 (unknown name).</exception>
-    public static Recipe Parse(string name, IReadOnlyDictionary<string, string> metadata)
+    public static Recipe Parse(string name, IReadOnlyDictionary<string, string> metadata, params string[] auto)
     {
         var values = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
         foreach (var (key, value) in metadata)
@@ -39,6 +48,7 @@ internal static class RecipeParser
         var defaults = new Recipe { Name = name };
         var precision = OneOf("Precision", defaults.Precision, Formats.OfPrecision);
         var (weights, activations) = Formats.Of(precision);
+        var targets = TargetList();
         var recipe = defaults with
         {
             Precision = precision,
@@ -72,7 +82,9 @@ internal static class RecipeParser
             Costs = values.GetValueOrDefault("Costs"),
             ExcludeModules = List("ExcludeModules"),
             Only = List("Only"),
-            Targets = TargetList(),
+            HighPrecision = HighPrecisionValue(),
+            Targets = targets,
+            TensorRt = TensorRtValues(),
             Portable = Flag("Portable", defaults.Portable),
             Prepacked = Flag("Prepacked", defaults.Prepacked),
             Cache = CacheValue(),
@@ -84,10 +96,15 @@ internal static class RecipeParser
             MinCosine = values.ContainsKey("MinCosine") ? Number("MinCosine", 0, -1, 1) : null,
             MinSpeedup = values.ContainsKey("MinSpeedup") ? Number("MinSpeedup", 0, 0.01, 1000) : null,
             OnGateFailure = OneOf("OnGateFailure", defaults.OnGateFailure, ["error", "warn", "fallback"]),
+            OnEngineFailure = OneOf("OnEngineFailure", defaults.OnEngineFailure, ["error", "fallback"]),
             MaxSize = values.ContainsKey("MaxSize") ? Number("MaxSize", 0, 0, 1e9) : null,
         };
         if (precision == "auto" && recipe.MinSqnr is null && recipe.MaxSize is null)
             throw new QuantSdkException("QSDK1020", $"{name}: Precision=auto needs to know what to aim at. Give MinSqnr (decibels that the engine must reach), MaxSize (megabytes that it may have), or both.");
+        if (precision == "auto" && targets is ["tensorrt"])
+            throw new QuantSdkException("QSDK1020", $"{name}: Precision=auto measures each choice, which a plan of TensorRT takes minutes to be built for. Add cpu or tensorrt-onnx to Targets: the choice is measured there, and the plan built of it.");
+        if (recipe.OnEngineFailure == "fallback" && targets is ["tensorrt"])
+            throw new QuantSdkException("QSDK1020", $"{name}: OnEngineFailure=fallback ships the other targets where the engine of TensorRT cannot be built, and there is none. Add cpu to Targets, or remove it.");
         if (precision == "auto" && (recipe.Weights == "float" || recipe.Activations == "float"))
             throw new QuantSdkException("QSDK1020", $"{name}: Precision=auto chooses between float and {weights}/{activations} layer by layer; Weights={recipe.Weights} with Activations={recipe.Activations} leaves it nothing to choose. Remove them, or choose another Precision.");
         if (recipe.MinSpeedup is not null && !recipe.Targets.Contains("cpu"))
@@ -172,22 +189,101 @@ internal static class RecipeParser
 
         IReadOnlyList<string> TargetList()
         {
-            if (!values.TryGetValue("Targets", out var text))
-                return ["cpu"];
-            var targets = new List<string>();
-            foreach (var target in text.Split([';', ','], StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+            var chosen = new HashSet<string>();
+            foreach (var target in (values.GetValueOrDefault("Targets") ?? "auto").Split([';', ','], StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
             {
-                var chosen = target.ToLowerInvariant() switch
+                chosen.UnionWith(target.ToLowerInvariant() switch
                 {
-                    "auto" or "cpu" => "cpu",
-                    "tensorrt-onnx" => "tensorrt-onnx",
-                    "tensorrt" or "cuda" => throw new QuantSdkException("QSDK1021", $"{name}: Targets: '{target}' is designed but not built in this version of QuantSdk. Use cpu, or tensorrt-onnx for a Q/DQ model that trtexec takes."),
-                    _ => throw new QuantSdkException("QSDK1020", $"{name}: Targets: '{target}' is not allowed. Allowed: auto, cpu, tensorrt-onnx."),
-                };
-                if (!targets.Contains(chosen))
-                    targets.Add(chosen);
+                    "auto" => auto.Length > 0 ? auto : ["cpu"],
+                    "cpu" or "tensorrt" or "tensorrt-onnx" => [target.ToLowerInvariant()],
+                    "cuda" => throw new QuantSdkException("QSDK1021", $"{name}: Targets: 'cuda' is designed but not built in this version of QuantSdk. Use cpu, tensorrt, or tensorrt-onnx for a Q/DQ model that trtexec takes."),
+                    _ => throw new QuantSdkException("QSDK1020", $"{name}: Targets: '{target}' is not allowed. Allowed: auto, cpu, tensorrt, tensorrt-onnx."),
+                });
             }
-            return targets.Count == 0 ? ["cpu"] : targets;
+            // The runtime takes the first that works.
+            return chosen.Count == 0 ? ["cpu"] : [.. ((string[])["tensorrt", "cpu", "tensorrt-onnx"]).Where(chosen.Contains)];
+        }
+
+        bool ForTensorRt() => targets.Any(t => t != "cpu");
+
+        string HighPrecisionValue()
+        {
+            var value = OneOf("HighPrecision", "fp16", ["fp16", "bf16", "fp32"]);
+            if (values.ContainsKey("HighPrecision") && value != "fp32" && !ForTensorRt() && AreGiven("Targets"))
+                throw new QuantSdkException("QSDK1020", $"{name}: HighPrecision={value} is for engines of TensorRT, and Targets is {string.Join(", ", targets)}: on the CPU whatever is not quantised is float. Add tensorrt or tensorrt-onnx, or remove HighPrecision.");
+            return ForTensorRt() ? value : "fp32";
+        }
+
+        // What auto stands for differs between machines: a project may say what is for one of them alone.
+        bool AreGiven(string key) => values.TryGetValue(key, out var text) && !text.Contains("auto", StringComparison.OrdinalIgnoreCase);
+
+        TensorRtOptions? TensorRtValues()
+        {
+            if (!targets.Contains("tensorrt"))
+            {
+                if (AreGiven("Targets") && OfTensorRt.FirstOrDefault(values.ContainsKey) is { } read)
+                    throw new QuantSdkException("QSDK1020", $"{name}: {read} is read by engines of TensorRT alone, and Targets is {string.Join(", ", targets)}. Add tensorrt, or remove {read}.");
+                return null;
+            }
+            var none = new TensorRtOptions();
+            var options = none with
+            {
+                StronglyTyped = Flag("StronglyTyped", none.StronglyTyped),
+                BuilderOptimizationLevel = values.ContainsKey("BuilderOptimizationLevel") ? (int)Number("BuilderOptimizationLevel", 0, 0, 5, whole: true) : null,
+                Workspace = values.ContainsKey("Workspace") ? (int)Number("Workspace", 0, 1, 1 << 24, whole: true) : null,
+                HardwareCompatibility = OneOf("HardwareCompatibility", none.HardwareCompatibility, ["none", "ampere+", "sameComputeCapability"]),
+                VersionCompatible = Flag("VersionCompatible", none.VersionCompatible),
+                StripWeights = Flag("StripWeights", none.StripWeights),
+                Refit = Flag("Refit", none.Refit),
+                Sparsity = OneOf("Sparsity", none.Sparsity, ["disable", "enable", "force"]),
+                ProfilingVerbosity = OneOf("ProfilingVerbosity", none.ProfilingVerbosity, ["layer_names_only", "detailed", "none"]),
+                LayerInfo = Flag("LayerInfo", none.LayerInfo),
+                Plugins = List("Plugins"),
+                TrtExecArguments = Arguments("TrtExecArguments"),
+                GpuDevice = (int)Number("GpuDevice", none.GpuDevice, 0, 255, whole: true),
+                CudaGraph = Flag("CudaGraph", none.CudaGraph),
+                MeasureEngine = Flag("MeasureEngine", none.MeasureEngine),
+            };
+            string[] ranges = ["MinShapes", "OptShapes", "MaxShapes"];
+            string[] given = [.. ranges.Where(values.ContainsKey)];
+            if (values.ContainsKey("Shapes") && given.Length > 0)
+                throw new QuantSdkException("QSDK1020", $"{name}: Shapes is MinShapes, OptShapes and MaxShapes in one, and {string.Join(" and ", given)} is given as well. Remove Shapes, or the others.");
+            if (given.Length is 1 or 2)
+                throw new QuantSdkException("QSDK1020", $"{name}: {string.Join(" and ", given)} without {string.Join(" and ", ranges.Except(given))}. Give all three, or Shapes where they are the same.");
+            var (min, opt, max) = values.ContainsKey("Shapes") ? (List("Shapes"), List("Shapes"), List("Shapes")) : (List("MinShapes"), List("OptShapes"), List("MaxShapes"));
+            if (min.Count != opt.Count || opt.Count != max.Count)
+                throw new QuantSdkException("QSDK1020", $"{name}: MinShapes has {min.Count} profiles, OptShapes {opt.Count}, MaxShapes {max.Count} (profiles are separated by ';', the inputs of one by ','). Give as many of each.");
+            return options with { MinShapes = min, OptShapes = opt, MaxShapes = max };
+        }
+
+        // By blanks, as on a command line; a value may hold some between double quotes.
+        IReadOnlyList<string> Arguments(string key)
+        {
+            var words = new List<string>();
+            if (!values.TryGetValue(key, out var text))
+                return words;
+            var (word, quoted, open) = (new System.Text.StringBuilder(), false, false);
+            foreach (var c in text)
+            {
+                if (c == '"')
+                    (quoted, open) = (!quoted, true);
+                else if (!quoted && (char.IsWhiteSpace(c) || c == ';'))
+                    Finish();
+                else
+                    (_, open) = (word.Append(c), true);
+            }
+            if (quoted)
+                throw new QuantSdkException("QSDK1020", $"{name}: {key}='{text}' has a double quote that is not closed.");
+            Finish();
+            return words;
+
+            void Finish()
+            {
+                if (open)
+                    words.Add(word.ToString());
+                word.Clear();
+                open = false;
+            }
         }
     }
 }

@@ -46,7 +46,7 @@ internal static class TargetSupport
     public static void Check(Recipe recipe)
     {
         foreach (var target in recipe.Targets)
-            Check(recipe, target, target == "tensorrt-onnx" ? "tensorrt" : target);
+            Check(recipe, target, target.StartsWith("tensorrt", StringComparison.Ordinal) ? "tensorrt" : target);
     }
 
     /// <summary>The table in Markdown: a row a pair, a column a target.</summary>

@@ -13,11 +13,16 @@ internal sealed class StoreLock : IDisposable
     private StoreLock(FileStream? file) => _file = file;
 
     /// <param name="waiting">Called once where another build holds it.</param>
-    public static StoreLock Take(string path, Action waiting, CancellationToken cancellation)
+    public static StoreLock Take(string path, Action waiting, CancellationToken cancellation) => TakeAny([path], waiting, cancellation);
+
+    /// <summary>The first of several that is free.</summary>
+    /// <param name="paths">Files of one folder.</param>
+    /// <param name="waiting">Called once where others hold all of them.</param>
+    public static StoreLock TakeAny(IReadOnlyList<string> paths, Action waiting, CancellationToken cancellation)
     {
         try
         {
-            Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+            Directory.CreateDirectory(Path.GetDirectoryName(paths[0])!);
         }
         catch (Exception e) when (FileSystemError.Is(e))
         {
@@ -25,21 +30,25 @@ internal sealed class StoreLock : IDisposable
         }
         for (var said = false; ; said = true)
         {
-            try
+            foreach (var path in paths)
             {
-                return new StoreLock(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose));
+                try
+                {
+                    return new StoreLock(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose));
+                }
+                catch (IOException e) when (IsHeld(e))
+                {
+                    // The next one, or the next round.
+                }
+                catch (Exception e) when (FileSystemError.Is(e))
+                {
+                    return new StoreLock(null);
+                }
             }
-            catch (IOException e) when (IsHeld(e))
-            {
-                if (!said)
-                    waiting();
-                cancellation.WaitHandle.WaitOne(Poll);
-                cancellation.ThrowIfCancellationRequested();
-            }
-            catch (Exception e) when (FileSystemError.Is(e))
-            {
-                return new StoreLock(null);
-            }
+            if (!said)
+                waiting();
+            cancellation.WaitHandle.WaitOne(Poll);
+            cancellation.ThrowIfCancellationRequested();
         }
     }
 

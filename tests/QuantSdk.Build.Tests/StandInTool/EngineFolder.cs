@@ -9,6 +9,7 @@ internal sealed class EngineFolder
     private readonly string _temporary;
     private readonly string _content;
     private readonly JsonElement _metadata;
+    private readonly string _auto;
 
     private EngineFolder(JsonElement request)
     {
@@ -16,6 +17,7 @@ internal sealed class EngineFolder
         _temporary = $"{_output}.{Guid.NewGuid():N}.tmp";
         _content = request.GetRawText();
         _metadata = request.GetProperty("metadata");
+        _auto = request.GetProperty("trtExec").GetProperty("auto").GetString()!;
     }
 
     /// <summary>Writes the first file.</summary>
@@ -28,15 +30,22 @@ internal sealed class EngineFolder
 
     public void Complete(string forgotten)
     {
-        var targets = Metadata("Targets", "auto").ToLowerInvariant().Split([';', ','], StringSplitOptions.TrimEntries);
+        var targets = Metadata("Targets", "auto").ToLowerInvariant().Split([';', ','], StringSplitOptions.TrimEntries).ToList();
+        if (targets.Remove("auto")) targets.AddRange(_auto.Split(';'));
+        var stripped = Metadata("StripWeights", "false").Equals("true", StringComparison.OrdinalIgnoreCase);
         var cached = !Metadata("Cache", "none").Equals("none", StringComparison.OrdinalIgnoreCase);
         var hoisted = Metadata("Hoist", "false").Equals("true", StringComparison.OrdinalIgnoreCase);
-        if (targets.Contains("cpu") || targets.Contains("auto"))
+        if (targets.Contains("cpu"))
         {
             if (Metadata("Portable", "true") != "false") WriteModel("cpu", "", cached, hoisted);
             if (Metadata("Prepacked", "true") != "false") WriteModel("cpu", ".optimised", cached, hoisted);
         }
-        if (targets.Contains("tensorrt-onnx")) WriteModel("tensorrt", "", cached);
+        if (targets.Contains("tensorrt-onnx") || (stripped && targets.Contains("tensorrt"))) WriteModel("tensorrt", "", cached);
+        foreach (var part in targets.Contains("tensorrt") ? cached ? ["model", "live"] : new[] { "model" } : [])
+        {
+            Write($"tensorrt/{part}.context.onnx");
+            Write($"tensorrt/{part}{(stripped ? ".stripped.engine" : ".plan")}");
+        }
         if (forgotten.Length > 0) File.Delete(Path.Combine(_temporary, forgotten));
         if (Directory.Exists(_output)) Directory.Delete(_output, recursive: true);
         Directory.Move(_temporary, _output);

@@ -243,7 +243,7 @@ public sealed class CachedDenoiserTests
         {
             using var folder = ModelFolder.CachedTiny();
             folder.Change(variant => variant with { Optimised = optimised, Cache = variant.Cache! with { Optimised = live } });
-            return VariantSelector.Select(folder.Read(), "manifest.json", here.Version, here.Cpu, () => null).Selection;
+            return VariantSelector.Select(folder.Read(), "manifest.json", here.Version, here.Cpu, _ => default).Selection;
         }
     }
 

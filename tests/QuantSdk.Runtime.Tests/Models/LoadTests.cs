@@ -102,7 +102,7 @@ public sealed class LoadTests
         if (model.Target != "cuda")
             Assert.StartsWith("cuda passed over: ", model.Selection.Reasons[0]);
 
-        ModelSelection Select(Func<string?> refusal) => VariantSelector.Select(manifest, "manifest.json", OrtEnv.Instance().GetVersionString(), CpuFeatures.Current, refusal).Selection;
+        ModelSelection Select(Func<string?> refusal) => VariantSelector.Select(manifest, "manifest.json", OrtEnv.Instance().GetVersionString(), CpuFeatures.Current, _ => new(refusal(), "")).Selection;
     }
 
     [TestMethod]

@@ -41,13 +41,67 @@ public sealed class RecipeParserTests
     [DataRow("CacheSpeedup", "2", "QSDK1020", "auto")]
     [DataRow("ScheduleRows", "8", "QSDK1020", "Scheduler")]
     [DataRow("ScheduleRows", "1.5", "QSDK1020", "whole")]
-    [DataRow("Targets", "tensorrt", "QSDK1021", "tensorrt-onnx")]
+    [DataRow("Targets", "cuda", "QSDK1021", "tensorrt-onnx")]
     [DataRow("Presicion", "int8", "QSDK1022", "'Precision'")]
     public void A_bad_value_names_itself_and_what_is_allowed(string key, string value, string code, string named)
     {
         var error = Assert.ThrowsExactly<QuantSdkException>(() => RecipeParser.Parse("unet", new Dictionary<string, string> { [key] = value }));
         Assert.AreEqual(code, error.Code);
         StringAssert.Contains(error.Message, "unet");
+        StringAssert.Contains(error.Message, named);
+    }
+
+    [TestMethod]
+    public void Targets_are_in_the_order_of_the_runtime_and_auto_is_what_the_machine_has()
+    {
+        Assert.AreEqual("tensorrt,cpu", Targets(null, "cpu", "tensorrt"));
+        Assert.AreEqual("tensorrt,cpu,tensorrt-onnx", Targets("tensorrt-onnx; AUTO", "tensorrt", "cpu"));
+        Assert.AreEqual("cpu", Targets("cpu", "tensorrt", "cpu"));
+        Assert.AreEqual("tensorrt", Targets("TensorRT"));
+
+        static string Targets(string? text, params string[] auto) =>
+            string.Join(',', RecipeParser.Parse("unet", text is null ? new Dictionary<string, string>() : new Dictionary<string, string> { ["Targets"] = text }, auto).Targets);
+    }
+
+    [TestMethod]
+    public void An_engine_of_TensorRT_has_options_and_half_precision_and_others_do_not()
+    {
+        var given = new Dictionary<string, string>
+        {
+            ["Targets"] = "tensorrt", ["MinShapes"] = "x:1x4;x:1x8", ["OptShapes"] = "x:2x4;x:2x8", ["MaxShapes"] = "x:4x4;x:4x8", ["Workspace"] = "4096", ["HardwareCompatibility"] = "AMPERE+",
+            ["TrtExecArguments"] = "--maxAuxStreams=0  --tacticSources=\"-CUDNN, +CUBLAS\"", ["Plugins"] = "a.so;b.so", ["StripWeights"] = "true",
+        };
+        var recipe = RecipeParser.Parse("unet", given);
+        Assert.AreEqual("fp16", recipe.HighPrecision);
+        var options = recipe.TensorRt!;
+        CollectionAssert.AreEqual(new[] { "x:2x4", "x:2x8" }, options.OptShapes.ToArray());
+        CollectionAssert.AreEqual(new[] { "--maxAuxStreams=0", "--tacticSources=-CUDNN, +CUBLAS" }, options.TrtExecArguments.ToArray());
+        CollectionAssert.AreEqual(new[] { "a.so", "b.so" }, options.Plugins.ToArray());
+        Assert.AreEqual((4096, "ampere+", true, true), (options.Workspace, options.HardwareCompatibility, options.StripWeights, options.StronglyTyped));
+        var cpu = RecipeParser.Parse("unet", new Dictionary<string, string>());
+        Assert.AreEqual(("fp32", null), (cpu.HighPrecision, cpu.TensorRt));
+        // What another machine reads is no error where auto is the cpu.
+        Assert.IsNull(RecipeParser.Parse("unet", new Dictionary<string, string> { ["Workspace"] = "64", ["HighPrecision"] = "bf16" }).TensorRt);
+        Assert.AreEqual("bf16", RecipeParser.Parse("unet", new Dictionary<string, string> { ["Workspace"] = "64", ["HighPrecision"] = "bf16" }, "tensorrt", "cpu").HighPrecision);
+    }
+
+    [TestMethod]
+    [DataRow("cpu", "Workspace", "64", "Workspace is read by engines of TensorRT alone")]
+    [DataRow("cpu", "HighPrecision", "fp16", "HighPrecision=fp16 is for engines of TensorRT")]
+    [DataRow("tensorrt-onnx", "Workspace", "64", "Targets is tensorrt-onnx")]
+    [DataRow("tensorrt", "Workspace", "0", "from 1 to")]
+    [DataRow("tensorrt", "BuilderOptimizationLevel", "6", "from 0 to 5")]
+    [DataRow("tensorrt", "HardwareCompatibility", "turing", "ampere+")]
+    [DataRow("tensorrt", "MinShapes", "x:1", "without OptShapes and MaxShapes")]
+    [DataRow("tensorrt", "MinShapes,Shapes", "x:1", "Remove Shapes")]
+    [DataRow("tensorrt", "MinShapes,OptShapes", "x:1", "without MaxShapes")]
+    [DataRow("tensorrt", "TrtExecArguments", "--a=\"b", "not closed")]
+    public void A_wish_that_no_engine_can_meet_is_refused(string targets, string keys, string value, string named)
+    {
+        var metadata = keys.Split(',').ToDictionary(k => k, _ => value);
+        metadata["Targets"] = targets;
+        var error = Assert.ThrowsExactly<QuantSdkException>(() => RecipeParser.Parse("unet", metadata));
+        Assert.AreEqual("QSDK1020", error.Code);
         StringAssert.Contains(error.Message, named);
     }
 

@@ -48,6 +48,8 @@ public sealed class StageKeysTests
         ("ExcludeModules", "calibration", s_recipe with { ExcludeModules = ["a"] }),
         ("Only", "calibration", s_recipe with { Only = ["a"] }),
         ("Targets", "engine", s_recipe with { Targets = ["cpu"] }),
+        ("HighPrecision", "engine", s_recipe with { HighPrecision = "fp16" }),
+        ("TensorRt", "engine", s_recipe with { Targets = ["tensorrt", "cpu", "tensorrt-onnx"], TensorRt = new() }),
         ("Portable", "engine", s_recipe with { Portable = false }),
         ("Prepacked", "engine", s_recipe with { Prepacked = false }),
         ("Cache", "calibration", s_recipe with { Cache = "blocks:1-4" }),
@@ -59,6 +61,7 @@ public sealed class StageKeysTests
         ("MinCosine", "none", s_recipe with { MinCosine = 0.9 }),
         ("MaxSize", "none", s_recipe with { MaxSize = 20 }),
         ("MinSpeedup", "none", s_recipe with { MinSpeedup = 1.1 }),
+        ("OnEngineFailure", "none", s_recipe with { OnEngineFailure = "fallback" }),
         ("OnGateFailure", "none", s_recipe with { OnGateFailure = "warn" }),
     ];
 
@@ -94,6 +97,11 @@ public sealed class StageKeysTests
         Assert.AreEqual("rounding", FirstChanged(Of(int4), Of(int4 with { Targets = ["cpu"] })));
         // Without a cpu its costs say nothing.
         var exported = s_recipe with { Targets = ["tensorrt-onnx"] };
+        // A plan is for one GPU and one version of TensorRT; the graph that it is made of is not.
+        var tensorRt = s_recipe with { Targets = ["tensorrt", "cpu", "tensorrt-onnx"], TensorRt = new() };
+        var (here, there) = (Of(tensorRt), StageKeys.Of(tensorRt, s_inputs, s_platform with { TensorRt = "10.13.3 L4" }));
+        Assert.AreEqual("tensorrt", string.Join(',', here.Engines.Where(e => there.Engines[e.Key] != e.Value).Select(e => e.Key)));
+        Assert.AreEqual("tensorrt", string.Join(',', here.Engines.Where(e => Of(tensorRt with { TensorRt = new() { Workspace = 64 } }).Engines[e.Key] != e.Value).Select(e => e.Key)));
         Assert.AreEqual("quality", FirstChanged(Of(exported), StageKeys.Of(exported, s_inputs, s_platform with { Cpu = "arm64:neon" })));
         Assert.AreEqual("plan", FirstChanged(Of(s_recipe), StageKeys.Of(s_recipe, s_inputs, s_platform with { Cpu = "arm64:neon" })));
         Assert.AreEqual("calibration", FirstChanged(Of(s_recipe), StageKeys.Of(s_recipe, s_inputs, s_platform with { OnnxRuntime = "1.30" })));
@@ -110,7 +118,7 @@ public sealed class StageKeysTests
         (string Stage, bool Changed)[] stages =
         [
             ("calibration", a.Calibration != b.Calibration), ("plan", a.Plan != b.Plan), ("rounding", a.Rounding != b.Rounding),
-            ("engine", a.Engines.Any(e => b.Engines.GetValueOrDefault(e.Key) != e.Value)), ("quality", a.Quality != b.Quality), ("model", a.Model != b.Model),
+            ("engine", a.Engines.Count != b.Engines.Count || a.Engines.Any(e => b.Engines.GetValueOrDefault(e.Key) != e.Value)), ("quality", a.Quality != b.Quality), ("model", a.Model != b.Model),
         ];
         var first = Array.FindIndex(stages, s => s.Changed);
         if (first >= 0)
