@@ -32,6 +32,7 @@ internal static class CommandLine
             new ReportCommand(),
             new TuneCommand(),
             new CutCommand(),
+            new TrtExecCommand(),
             new TritonCommand(),
             new StoreCommand(),
             new Command("serve", "Speaks JSON lines with the build: a request on standard input, answers on standard output. For MSBuild, not for people."),

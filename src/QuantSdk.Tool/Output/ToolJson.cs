@@ -17,6 +17,7 @@ namespace QuantSdk.Tool.Output;
 [JsonSerializable(typeof(SensitivityResult))]
 [JsonSerializable(typeof(CutResult))]
 [JsonSerializable(typeof(BuildReport))]
+[JsonSerializable(typeof(TrtExecResult))]
 [JsonSerializable(typeof(StoreListing))]
 [JsonSerializable(typeof(StorePruning))]
 [JsonSerializable(typeof(StoreVerification))]

@@ -28,7 +28,9 @@ internal sealed partial class ModelBuilder
             return stored;
         folder.Clear();
         var built = Make(recipe, keys, folder);
-        Keep(built, keys.Model, folder);
+        // What is shipped without an engine that could not be built is tried again by the next build.
+        if (_engineFailure is null)
+            Keep(built, keys.Model, folder);
         return built;
     }
 

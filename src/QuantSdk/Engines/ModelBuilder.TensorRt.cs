@@ -1,6 +1,7 @@
 using QuantSdk.Calibration;
 using QuantSdk.Caching;
 using QuantSdk.Engines.TensorRt;
+using QuantSdk.Engines.TensorRt.Rules;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
@@ -18,6 +19,9 @@ internal sealed partial class ModelBuilder
 
     /// <summary>Found before anything is computed, where a plan is to be built.</summary>
     private TrtExec? _trtExec;
+
+    /// <summary>Why there is no plan, where the model is shipped without it.</summary>
+    private QuantSdkException? _engineFailure;
 
     private readonly List<FullPrecisionNode> _fullPrecision = [];
 
@@ -38,9 +42,10 @@ internal sealed partial class ModelBuilder
             TrtExecLocator.Locate(TrtExecSettings, TrtExecPlaces.OfThisMachine());
             return true;
         }
-        catch (QuantSdkException e) when (e.Code == "QSDK4020")
+        catch (QuantSdkException e)
         {
-            return false;
+            // One that is named and is not there is somebody's mistake, which is said where it is needed.
+            return e.Code != "QSDK4020";
         }
     }
 
@@ -53,13 +58,48 @@ internal sealed partial class ModelBuilder
                 SayWhyAutoIsCpu(recipe);
             return;
         }
-        // In this order: who has neither is told of the program first.
-        _trtExec = TrtExec.Find(TrtExecSettings, _cancellation);
-        NvidiaDriver.Require(TrtExecSettings);
+        try
+        {
+            // In this order: who has neither is told of the program first.
+            var found = TrtExec.Find(TrtExecSettings, _cancellation);
+            NvidiaDriver.Require(TrtExecSettings);
+            CheckWishes(recipe, found.Version);
+            _trtExec = found;
+        }
+        catch (QuantSdkException e) when (recipe.OnEngineFailure == "fallback")
+        {
+            GoOnWithout(recipe, e);
+            return;
+        }
         _log.Detail($"trtexec of TensorRT {_trtExec.Version.Release}: {_trtExec.Path} ({_trtExec.Origin})");
         if (_trtExec.Version.Major != LoadedMajor)
             _log.Warning("QSDK4012", $"{recipe.Name}: the plan is for TensorRT {_trtExec.Version.Release}, and ONNX Runtime {ModelSession.OnnxRuntimeVersion} loads plans of TensorRT {LoadedMajor} alone: an app passes it over{(recipe.Targets.Contains("cpu") ? " for cpu" : "")}. Serve it with a Triton of that version, or build with TensorRT {LoadedMajor}.", _request.Model);
     }
+
+    /// <summary>What the version cannot do, whatever the graph is.</summary>
+    private void CheckWishes(Recipe recipe, TensorRtVersion version) => PlanCommand.Of(
+        version, recipe.TensorRt! with { MinShapes = [], OptShapes = [], MaxShapes = [] },
+        new PlanRequest { Name = recipe.Name, Model = _request.Model, Graph = new GraphProto(), Plan = _request.Model, HighPrecision = recipe.HighPrecision, ProjectDirectory = _request.ProjectDirectory }, _request.Model, null, null);
+
+    /// <summary>OnEngineFailure=fallback: the model is built for its other targets, and that is said.</summary>
+    private void GoOnWithout(Recipe recipe, QuantSdkException failure)
+    {
+        _engineFailure = failure;
+        _log.Warning("QSDK4014", $"{recipe.Name}: there is no engine of TensorRT, and {string.Join(" and ", recipe.Targets.Where(t => t != "tensorrt"))} is shipped without it ({failure.Code}: {failure.Message})", _request.Model);
+    }
+
+    /// <summary>The files that the build has declared say why they are no engine; the manifest does not name them.</summary>
+    private void WriteAbsent(Recipe recipe, EngineFolder folder)
+    {
+        var staging = Directory.CreateDirectory(Path.Combine(folder.Staging, "tensorrt")).FullName;
+        foreach (var part in recipe.Cache is null ? (string[])["model"] : ["model", "live"])
+        {
+            foreach (var name in (string[])[$"{part}.context.onnx", part + PlanExtension(recipe)])
+                File.WriteAllText(Path.Combine(staging, name), $"There is no engine of TensorRT: {_engineFailure!.Code}: {_engineFailure.Message}\n");
+        }
+    }
+
+    private static string PlanExtension(Recipe recipe) => recipe.TensorRt!.StripWeights ? ".stripped.engine" : ".plan";
 
     private void SayWhyAutoIsCpu(Recipe recipe)
     {
@@ -83,6 +123,17 @@ internal sealed partial class ModelBuilder
     /// <summary>A network whose types TensorRT chooses is given in 32 bits.</summary>
     private static bool IsHalf(Recipe recipe) => recipe.HighPrecision != "fp32" && recipe.TensorRt is not { StronglyTyped: false };
 
+    private void WriteTensorRt(Recipe recipe, ModelProto graph, EngineFolder folder)
+    {
+        var path = GraphOf(recipe, folder);
+        OnnxFile.Save(graph, path, Path.ChangeExtension(path, ".data"));
+        if (IsHalf(recipe) && !recipe.Targets.Contains("cpu"))
+            OnnxFile.Save(HalfPrecision.Runnable(graph), JudgedOf(recipe, folder), Path.ChangeExtension(JudgedOf(recipe, folder), ".data"));
+    }
+
+    /// <summary>The graph that quality is measured on where no engine can be run here: what was written, as ONNX Runtime's CPU computes it right.</summary>
+    private static string JudgedOf(Recipe recipe, EngineFolder folder) => IsHalf(recipe) ? Path.Combine(folder.Scratch, "judged.onnx") : GraphOf(recipe, folder);
+
     /// <summary>Largest magnitudes of every tensor; nothing where no data is given or nothing depends on them.</summary>
     private AmaxTable Magnitudes(Recipe recipe, OnnxModel model, Lazy<CalibrationInputs?> inputs, StageKeys? keys, EngineFolder folder)
     {
@@ -100,12 +151,12 @@ internal sealed partial class ModelBuilder
     {
         var path = GraphOf(recipe, folder);
         var live = cached?.Live(lowered);
-        OnnxFile.Save(InTypes(recipe, lowered, amax, "model"), path, Path.ChangeExtension(path, ".data"));
+        WriteTensorRt(recipe, InTypes(recipe, lowered, amax), folder);
         if (live is not null)
-            WriteLive(InTypes(recipe, live, amax, "live part"), path);
+            WriteLive(InTypes(recipe, live, amax), path);
     }
 
-    private ModelProto InTypes(Recipe recipe, ModelProto lowered, AmaxTable amax, string part)
+    private ModelProto InTypes(Recipe recipe, ModelProto lowered, AmaxTable amax)
     {
         if (IsHalf(recipe))
         {
@@ -113,7 +164,25 @@ internal sealed partial class ModelBuilder
             _fullPrecision.AddRange(half.Full.Where(n => _fullPrecision.All(f => f.Node != n.Node)));
             lowered = half.Model;
         }
+        // What trtexec would refuse after minutes, or take for something else and say nothing.
+        GraphRules.Require(lowered, _request.Model);
         return lowered;
+    }
+
+    /// <summary>The plans; null where that failed and the model is shipped without.</summary>
+    private BuiltEngine? TryBuildPlans(Recipe recipe, EngineFolder folder, ModelEnds ends, IReadOnlyList<TensorInfo>? cached, IReadOnlyDictionary<string, long[]>? observed)
+    {
+        try
+        {
+            if (_engineFailure is null)
+                return BuildPlans(recipe, folder, ends, cached, observed ?? new Dictionary<string, long[]>());
+        }
+        catch (QuantSdkException e) when (recipe.OnEngineFailure == "fallback")
+        {
+            GoOnWithout(recipe, e);
+        }
+        WriteAbsent(recipe, folder);
+        return null;
     }
 
     private BuiltEngine BuildTensorRtOnnx(EngineFolder folder, IReadOnlyList<TensorInfo>? cached)
@@ -129,7 +198,7 @@ internal sealed partial class ModelBuilder
         var options = recipe.TensorRt!;
         var graph = GraphOf(recipe, folder);
         var staging = Directory.CreateDirectory(Path.Combine(folder.Staging, "tensorrt")).FullName;
-        var extension = options.StripWeights ? ".stripped.engine" : ".plan";
+        var extension = PlanExtension(recipe);
         var full = Build("model", options);
         BuiltPlan? live = null;
         if (cached is not null)

@@ -39,7 +39,7 @@ internal sealed partial class ModelBuilder
         var ends = new ModelEnds([.. inputs.Select(p => p.Info)], [.. outputs.Select(p => p.Info)]);
         var targets = recipe.Prepacked ? recipe.Targets : [.. recipe.Targets.Where(t => t != "cpu")];
         var engines = Phase("BuildEngine", () => BuildEngines(recipe, targets, null, folder, ends, prepack: false));
-        IReadOnlyList<EngineVariant> variants = [.. recipe.Targets.Select(t => engines.FirstOrDefault(e => e.Variant.Target == t)?.Variant ?? new EngineVariant("cpu", "cpu/model.onnx", null, CpuLowering.DisabledOptimizers, folder.Files("cpu")))];
+        IReadOnlyList<EngineVariant> variants = [.. recipe.Targets.Select(t => engines.FirstOrDefault(e => e.Variant.Target == t)?.Variant ?? (t == "cpu" ? new EngineVariant("cpu", "cpu/model.onnx", null, CpuLowering.DisabledOptimizers, folder.Files("cpu")) : null)).OfType<EngineVariant>()];
         foreach (var target in recipe.Targets)
             _stages[target] = "built";
         var manifest = new Manifest
@@ -70,10 +70,9 @@ internal sealed partial class ModelBuilder
     /// <summary>In the types of the recipe: streamed in 32 bits first, from which the rest follows tensor by tensor.</summary>
     private Plan WriteTensorRt(Recipe recipe, WeightOnlyModel model, EngineFolder folder)
     {
-        var path = GraphOf(recipe, folder);
-        var streamed = Path.Combine(Directory.CreateDirectory(Path.Combine(folder.Scratch, "streamed")).FullName, "model.onnx");
+        var streamed = Path.Combine(folder.Scratch, "streamed.onnx");
         var plan = Write(model, "tensorrt", streamed);
-        OnnxFile.Save(InTypes(recipe, OnnxFile.Load(streamed).Proto, AmaxTable.Empty, "model"), path, Path.ChangeExtension(path, ".data"));
+        WriteTensorRt(recipe, InTypes(recipe, OnnxFile.Load(streamed).Proto, AmaxTable.Empty), folder);
         return plan;
     }
 

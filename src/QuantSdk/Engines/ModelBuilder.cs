@@ -93,6 +93,8 @@ internal sealed partial class ModelBuilder
         string[] missing = [.. recipe.Targets.Where(t => !engines.ContainsKey(t))];
         // The graph of a plan that is found is not kept, and is what quality is measured on where there is no cpu.
         var withGraph = missing.Any(IsTensorRt) || !recipe.Targets.Contains("cpu");
+        // A plan takes minutes: it is built of what was chosen, not of every choice.
+        string[] late = choice is null ? [] : [.. missing.Where(t => t == "tensorrt")];
         Manifest manifest;
         for (var round = 1; ; round++)
         {
@@ -102,7 +104,7 @@ internal sealed partial class ModelBuilder
             if (missing.Length > 0)
             {
                 var rows = recipe.TensorRt is null ? null : inputs.Value?.HeldOut?.RowShapes(reference.Inputs);
-                foreach (var engine in Phase("BuildEngine", () => BuildEngines(recipe, missing, plan, folder, ends, prepack: !FloatActivations(plan), cached, rows)))
+                foreach (var engine in Phase("BuildEngine", () => BuildEngines(recipe, [.. missing.Except(late)], plan, folder, ends, prepack: !FloatActivations(plan), cached, rows)))
                     engines[engine.Variant.Target] = engine;
             }
             manifest = new Manifest
@@ -115,7 +117,7 @@ internal sealed partial class ModelBuilder
                 Inputs = ends.Inputs,
                 Outputs = ends.Outputs,
                 Roles = roles,
-                Variants = [.. recipe.Targets.Select(t => engines[t].Variant)],
+                Variants = [.. recipe.Targets.Where(engines.ContainsKey).Select(t => engines[t].Variant)],
                 Cache = cached is null ? null : new CacheInfo(recipe.Cache!, []),
             };
             if (choice is null)
@@ -127,12 +129,19 @@ internal sealed partial class ModelBuilder
                 break;
             choice = next;
         }
+        if (late.Length > 0)
+        {
+            var rows = inputs.Value?.HeldOut?.RowShapes(reference.Inputs);
+            foreach (var engine in Phase("BuildEngine", () => BuildEngines(recipe, late, plan, folder, ends, cached: cached, rows: rows)))
+                engines[engine.Variant.Target] = engine;
+            manifest = manifest with { Variants = [.. recipe.Targets.Where(engines.ContainsKey).Select(t => engines[t].Variant)] };
+        }
         if (_hoisted is not null)
             Phase("Verify", () => CheckHoisting(manifest, prepack: !FloatActivations(plan), reference, folder));
         var fused = engines.GetValueOrDefault("cpu")?.Fused;
         if (plan is not null && fused is not null)
             WarnOfFloat(recipe, plan, fused);
-        foreach (var target in choice is null ? missing : [])
+        foreach (var target in choice is null ? missing.Where(engines.ContainsKey) : [])
             Keep(recipe, keys, engines[target], folder);
 
         var measuredQuality = Phase("Verify", () => Stage("quality", choice is null ? keys?.Quality : null, hit => hit.Json<MeasuredModel>("quality.json", folder.Scratch), () => Measure(recipe, manifest, cached, uncut, model, plan, inputs, reference, observed.Candidates, folder), (q, entry) => entry.AddJson("quality.json", q, folder.Scratch)));
@@ -232,8 +241,8 @@ internal sealed partial class ModelBuilder
         {
             if (IsTensorRt(target))
             {
-                engines.Add(target == "tensorrt-onnx" ? BuildTensorRtOnnx(folder, tensors)
-                    : BuildPlans(recipe, folder, ends, tensors, rows ?? new Dictionary<string, long[]>()));
+                if ((target == "tensorrt" ? TryBuildPlans(recipe, folder, ends, tensors, rows) : BuildTensorRtOnnx(folder, tensors)) is { } made)
+                    engines.Add(made);
                 continue;
             }
             var portable = folder.Model("cpu");
@@ -275,7 +284,7 @@ internal sealed partial class ModelBuilder
             using var engine = QuantizedModel.Load(folder.Staging, new QuantizedModelOptions { Threads = _request.Threads }, _log.Detail);
             return QualityCheck.Compare(reference, engine.Session, heldOut, Progress, _cancellation);
         }
-        var path = GraphOf(recipe, folder);
+        var path = JudgedOf(recipe, folder);
         if (model is not null && plan is not null && TensorRtFormats.OnlyThere(plan))
         {
             // The simulation of the same plan stands in for operators that ONNX Runtime does not have.
@@ -338,7 +347,8 @@ internal sealed partial class ModelBuilder
         var format = built.Manifest.Precision == "none" ? "float" : built.Manifest.Precision;
         var fallback = built.Manifest.Fallback is { } gate ? $", in place of {recipe.Precision}, which missed {gate}" : "";
         var stored = _stages.GetValueOrDefault("model") == "store" ? ", from the store" : "";
-        return string.Create(CultureInfo.InvariantCulture, $"{recipe.Name} -> models/{recipe.Name} ({format}, {Size(report.FloatBytes)} → {Size(report.EngineBytes)} MB{quality}{fallback}{stored})");
+        var plan = built.Manifest.Variants.FirstOrDefault(v => v.TensorRt is not null)?.TensorRt is { } info ? $", TensorRT {info.Version} for {info.Gpu}" : "";
+        return string.Create(CultureInfo.InvariantCulture, $"{recipe.Name} -> models/{recipe.Name} ({format}, {Size(report.FloatBytes)} → {Size(report.EngineBytes)} MB{quality}{plan}{fallback}{stored})");
     }
 
     private static string Size(long bytes) => (bytes / 1e6) is var mb && mb < 0.1 ? mb.ToString("0.###", CultureInfo.InvariantCulture) : mb.ToString("0.0", CultureInfo.InvariantCulture);

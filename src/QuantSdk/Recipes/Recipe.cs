@@ -133,4 +133,7 @@ internal sealed record Recipe
 
     /// <summary>What a missed gate does: error, warn, or fallback, which ships the float model in the engine's place.</summary>
     public string OnGateFailure { get; init; } = "error";
+
+    /// <summary>What an engine of TensorRT does that cannot be built: error, or fallback, which ships the other targets without it.</summary>
+    public string OnEngineFailure { get; init; } = "error";
 }

@@ -18,7 +18,7 @@ internal static class RecipeParser
     public static IReadOnlyList<string> OfTensorRt { get; } =
     [
         "Shapes", "MinShapes", "OptShapes", "MaxShapes", "StronglyTyped", "BuilderOptimizationLevel", "Workspace", "HardwareCompatibility", "VersionCompatible", "StripWeights", "Refit", "Sparsity",
-        "ProfilingVerbosity", "LayerInfo", "Plugins", "TrtExecArguments", "GpuDevice", "CudaGraph", "MeasureEngine",
+        "ProfilingVerbosity", "LayerInfo", "Plugins", "TrtExecArguments", "GpuDevice", "CudaGraph", "MeasureEngine", "OnEngineFailure",
     ];
 
     /// <summary>Every metadata that is read.</summary>
@@ -96,10 +96,15 @@ internal static class RecipeParser
             MinCosine = values.ContainsKey("MinCosine") ? Number("MinCosine", 0, -1, 1) : null,
             MinSpeedup = values.ContainsKey("MinSpeedup") ? Number("MinSpeedup", 0, 0.01, 1000) : null,
             OnGateFailure = OneOf("OnGateFailure", defaults.OnGateFailure, ["error", "warn", "fallback"]),
+            OnEngineFailure = OneOf("OnEngineFailure", defaults.OnEngineFailure, ["error", "fallback"]),
             MaxSize = values.ContainsKey("MaxSize") ? Number("MaxSize", 0, 0, 1e9) : null,
         };
         if (precision == "auto" && recipe.MinSqnr is null && recipe.MaxSize is null)
             throw new QuantSdkException("QSDK1020", $"{name}: Precision=auto needs to know what to aim at. Give MinSqnr (decibels that the engine must reach), MaxSize (megabytes that it may have), or both.");
+        if (precision == "auto" && targets is ["tensorrt"])
+            throw new QuantSdkException("QSDK1020", $"{name}: Precision=auto measures each choice, which a plan of TensorRT takes minutes to be built for. Add cpu or tensorrt-onnx to Targets: the choice is measured there, and the plan built of it.");
+        if (recipe.OnEngineFailure == "fallback" && targets is ["tensorrt"])
+            throw new QuantSdkException("QSDK1020", $"{name}: OnEngineFailure=fallback ships the other targets where the engine of TensorRT cannot be built, and there is none. Add cpu to Targets, or remove it.");
         if (precision == "auto" && (recipe.Weights == "float" || recipe.Activations == "float"))
             throw new QuantSdkException("QSDK1020", $"{name}: Precision=auto chooses between float and {weights}/{activations} layer by layer; Weights={recipe.Weights} with Activations={recipe.Activations} leaves it nothing to choose. Remove them, or choose another Precision.");
         if (recipe.MinSpeedup is not null && !recipe.Targets.Contains("cpu"))

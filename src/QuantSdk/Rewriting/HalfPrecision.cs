@@ -1,6 +1,7 @@
 using QuantSdk.Onnx;
 using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Runtime;
+using static QuantSdk.Onnx.TensorProto.Types;
 
 namespace QuantSdk.Rewriting;
 
@@ -33,5 +34,50 @@ internal static class HalfPrecision
         var full = FullPrecisionNodes.Of(model.Graph, types, amax, half);
         new HalfPrecisionWriter(model.Graph, types, full, half).Write();
         return new HalfPrecisionModel(model, [.. full.Reasons]);
+    }
+
+    /// <summary>
+    /// The graph as ONNX Runtime's CPU computes what it says. ONNX Runtime 1.29 truncates where it quantises 16-bit floats to integers, instead
+    /// of rounding to the nearest, and its Gemm sums in 16 bits, as no GPU does: both read Casts here, and the same numbers in 32 bits. It has
+    /// no kernels for bfloat16; such a graph is widened, so that constants and scales are rounded as they are, and what nodes compute is not.
+    /// </summary>
+    public static ModelProto Runnable(ModelProto model)
+    {
+        var types = ElementTypes.Of(model);
+        if (types.ContainsValue((int)DataType.Bfloat16))
+            return Float32Twin.Of(new OnnxModel(model, "", [])).Proto;
+        bool IsHalf(string tensor) => types.GetValueOrDefault(tensor) == (int)DataType.Float16;
+        bool Wrong(NodeProto node) => (node.Is("QuantizeLinear") || node.Is("Gemm")) && IsHalf(node.Input[0]);
+        if (!model.Graph.Node.Any(Wrong))
+            return model;
+        model = model.Clone();
+        var graph = model.Graph;
+        var names = new UniqueNames(graph);
+        var nodes = new List<NodeProto>(graph.Node.Count);
+        foreach (var node in graph.Node)
+        {
+            if (!Wrong(node))
+            {
+                nodes.Add(node);
+                continue;
+            }
+            for (var i = 0; i < node.Input.Count; i++)
+            {
+                if (!IsHalf(node.Input[i]))
+                    continue;
+                var widened = names.Make(node.Input[i] + "_widened");
+                nodes.Add(Nodes.Create("Cast", widened, [node.Input[i]], [widened]).With("to", (long)DataType.Float));
+                node.Input[i] = widened;
+            }
+            nodes.Add(node);
+            if (!IsHalf(node.Output[0]))
+                continue;
+            var wide = names.Make(node.Output[0] + "_wide");
+            nodes.Add(Nodes.Create("Cast", names.Make(wide + "_cast"), [wide], [node.Output[0]]).With("to", (long)DataType.Float16));
+            node.Output[0] = wide;
+        }
+        graph.Node.Clear();
+        graph.Node.Add(nodes);
+        return model;
     }
 }

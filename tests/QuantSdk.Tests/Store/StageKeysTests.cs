@@ -61,6 +61,7 @@ public sealed class StageKeysTests
         ("MinCosine", "none", s_recipe with { MinCosine = 0.9 }),
         ("MaxSize", "none", s_recipe with { MaxSize = 20 }),
         ("MinSpeedup", "none", s_recipe with { MinSpeedup = 1.1 }),
+        ("OnEngineFailure", "none", s_recipe with { OnEngineFailure = "fallback" }),
         ("OnGateFailure", "none", s_recipe with { OnGateFailure = "warn" }),
     ];
 

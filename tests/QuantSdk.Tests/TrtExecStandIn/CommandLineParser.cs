@@ -7,6 +7,9 @@ public static class CommandLineParser
 {
     private static readonly string[] s_weak = ["fp16", "bf16", "int8", "fp8", "int4", "best"];
 
+    /// <summary>The names of a version's options.</summary>
+    public static IReadOnlyCollection<string> Options(StandInVersion version) => Grammar.Of(version).Keys;
+
     /// <exception cref="OptionException">trtexec stops here.</exception>
     public static ParsedCommand Parse(IReadOnlyList<string> arguments, StandInVersion version)
     {

@@ -12,7 +12,7 @@ internal static class Grammar
     private const string Table = """
         s - - onnx saveEngine loadEngine exportTimes exportProfile exportOutput exportLayerInfo timingCacheFile leanDLLPath tempdir tempfileControls
         s - - sparsity profilingVerbosity hardwareCompatibilityLevel useRuntime tacticSources preview layerDeviceTypes inputIOFormats outputIOFormats loadInputs percentile
-        s - 9.1 model deploy uff output
+        s - 9.1 model deploy output
         i - 9.1 batch maxBatch
         s - 10.0 nvtxMode
         s - 11.0 calib precisionConstraints layerPrecisions layerOutputTypes
@@ -29,7 +29,7 @@ internal static class Grammar
         r - - staticPlugins plugins dynamicPlugins setPluginsToSerialize
         b 9.1 - getPlanVersionOnly stronglyTyped noCompilationCache errorOnTimingCacheMiss dumpOptimizationProfile
         b 9.1 11.0 bf16
-        i 9.1 - useProfile
+        i 9.1 - useProfile profile
         i 9.1 11.0 calibProfile
         b 9.1 10.0 nativeInstanceNorm ni
         b 9.3 11.0 weightless

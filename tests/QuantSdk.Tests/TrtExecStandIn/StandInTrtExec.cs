@@ -19,6 +19,12 @@ public static class StandInTrtExec
         var path = Path.Combine(folder, "trtexec");
         var dotnet = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } host ? host : "dotnet";
         File.WriteAllText(path, $"#!/bin/sh\nSTAND_IN_VERSION='{family}' STAND_IN_FAILURE='{failure}' STAND_IN_RECORD='{Record(folder)}' exec '{dotnet}' exec '{Assembly}' \"$0\" \"$@\"\n");
+        return Executable(path);
+    }
+
+    /// <summary>Gives a file the permission to be run.</summary>
+    public static string Executable(string path)
+    {
         if (!OperatingSystem.IsWindows())
             File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         return path;

@@ -24,11 +24,11 @@ internal static class Trouble
     // Loading.
     public const string LoadOtherVersion = "load-other-version", LoadOtherGpu = "load-other-gpu", LoadOutOfMemory = "load-out-of-memory", NoFigures = "no-figures";
 
-    public const string ManyWarnings = "many-warnings";
+    public const string ManyWarnings = "many-warnings", LeavesChild = "leaves-child";
 
     public static IReadOnlyList<string> All { get; } =
     [
         ProbeHangs, ProbeSaysNothing, ProbeFails, ProbeWithoutLibraries, NoGpu, NoDevices, Assertion, Deaf, BadNode, UnknownOperator, ZeroPoint, NegativeScale, NoImplementation, OutOfMemory, Killed, Crash, DiskFull, Flood,
-        EmptyPlan, CutPlan, NoPlan, NotAPlan, OtherVersion, NoLastLine, PassedAndFailed, NoDeviceLines, CacheNotWritten, LoadOtherVersion, LoadOtherGpu, LoadOutOfMemory, NoFigures, ManyWarnings,
+        EmptyPlan, CutPlan, NoPlan, NotAPlan, OtherVersion, NoLastLine, PassedAndFailed, NoDeviceLines, CacheNotWritten, LoadOtherVersion, LoadOtherGpu, LoadOutOfMemory, NoFigures, ManyWarnings, LeavesChild,
     ];
 }

@@ -9,6 +9,9 @@ namespace QuantSdk.Engines.TensorRt;
 /// <param name="Measure">Runs the plan; null where that is not wanted, or where this version cannot.</param>
 internal sealed record PlanCommand(IReadOnlyList<string> Build, IReadOnlyList<string>? Measure, IReadOnlyList<TensorRtProfile> Profiles)
 {
+    /// <summary>Narrow types that came to TensorRT later than the oldest version that is known.</summary>
+    private static readonly (string Type, int Major, int Minor)[] s_firstWith = [("int4", 10, 0), ("fp4", 10, 8)];
+
     /// <param name="plan">The file that trtexec writes.</param>
     /// <param name="timingCache">Or null.</param>
     /// <param name="layers">Where the description of the engine's layers goes; only used where LayerInfo asks for it.</param>
@@ -36,6 +39,12 @@ internal sealed record PlanCommand(IReadOnlyList<string> Build, IReadOnlyList<st
 
     private static string[] Types(TensorRtVersion version, TensorRtOptions options, PlanRequest request)
     {
+        var quantised = QuantisedTypes.Of(request.Graph);
+        foreach (var (type, major, minor) in s_firstWith)
+        {
+            if (quantised.Contains(type) && (version.Major, version.Minor).CompareTo((major, minor)) < 0)
+                throw Missing(version, $"has no {type}", string.Create(CultureInfo.InvariantCulture, $"{major}.{minor}"), "take another format");
+        }
         if (options.StronglyTyped)
         {
             return Has("stronglyTyped", version) ? ["--stronglyTyped"] : throw Missing(version,
@@ -43,7 +52,6 @@ internal sealed record PlanCommand(IReadOnlyList<string> Build, IReadOnlyList<st
         }
         if (!Has("int8", version))
             throw new QuantSdkException("QSDK4026", $"StronglyTyped=false asks for a network whose types TensorRT chooses (--fp16 --int8), and this trtexec is of TensorRT {version.Release}: from 11 on, all networks are strongly typed. Leave StronglyTyped out: types are then written into the graph by HighPrecision and Precision.");
-        var quantised = QuantisedTypes.Of(request.Graph);
         if (quantised.Contains("int8") && quantised.Contains("fp8"))
             throw new QuantSdkException("QSDK4026", $"{request.Name}: the model has int8 and fp8, and trtexec does not take --int8 and --fp8 together. Leave StronglyTyped out, or use one format.", request.Source ?? request.Model);
         if (quantised.Contains("fp4"))
@@ -58,7 +66,7 @@ internal sealed record PlanCommand(IReadOnlyList<string> Build, IReadOnlyList<st
         }
         return [.. flags];
 
-        string Flag(string type) => Has(type, version) ? "--" + type : throw Missing(version, $"has no --{type}", since: TrtExecOptions.Find(type)!.Since is { } s ? $"{s.Major}.{s.Minor}" : "", "leave StronglyTyped out where it has that, or take another format");
+        string Flag(string type) => Has(type, version) ? "--" + type : throw Missing(version, $"has no --{type}", since: TrtExecOptions.Find(type)!.Since is { } s ? $"{s.Major}.{s.Minor}" : "", "take another Precision or HighPrecision");
     }
 
     private static IEnumerable<string> Shapes(TensorRtVersion version, IReadOnlyList<TensorRtProfile> profiles, PlanRequest request)

@@ -11,6 +11,9 @@ internal static class TrtExecProcess
     /// <summary>A line longer than this is cut: nothing that trtexec says in one is worth more memory.</summary>
     private const int LongestLine = 64 * 1024;
 
+    /// <summary>How long its pipes are read after its end, where something that it started keeps them open.</summary>
+    private static readonly TimeSpan s_echo = TimeSpan.FromSeconds(2);
+
     /// <summary>How long the end of a killed process is waited for.</summary>
     private static readonly TimeSpan s_burial = TimeSpan.FromSeconds(10);
 
@@ -37,7 +40,8 @@ internal static class TrtExecProcess
         {
             var output = Read(process.StandardOutput, text => lines.Add((text, false), cancellation));
             var error = Read(process.StandardError, text => lines.Add((text, true), cancellation));
-            _ = Task.WhenAll(output, error).ContinueWith(_ => lines.CompleteAdding(), TaskScheduler.Default);
+            var ended = process.WaitForExitAsync(CancellationToken.None).ContinueWith(_ => Task.Delay(s_echo), TaskScheduler.Default).Unwrap();
+            _ = Task.WhenAny(Task.WhenAll(output, error), ended).ContinueWith(_ => Complete(lines), TaskScheduler.Default);
             foreach (var (text, isError) in lines.GetConsumingEnumerable(cancellation))
                 line(text, isError);
             process.WaitForExit();
@@ -48,6 +52,18 @@ internal static class TrtExecProcess
             // Cancelled, or nobody could take its words: what nobody waits for shall not hold the GPU.
             Kill(process);
             throw;
+        }
+    }
+
+    private static void Complete(BlockingCollection<(string Text, bool IsError)> lines)
+    {
+        try
+        {
+            lines.CompleteAdding();
+        }
+        catch (ObjectDisposedException)
+        {
+            // Cancelled meanwhile.
         }
     }
 
