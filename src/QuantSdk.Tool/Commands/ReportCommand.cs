@@ -42,6 +42,8 @@ internal sealed class ReportCommand : StageCommand<BuildReport>
             ("times", string.Join(", ", report.Seconds.Select(s => $"{s.Key} {Number(s.Value, "f1")} s"))),
             .. report.Stages is { } stages ? [("stages", string.Join(", ", stages.Select(s => $"{s.Key} {(s.Value == "store" ? "from the store" : s.Value)}")))] : Facts(),
             .. report.Speedup is { } speedup ? [("speed", $"{Number(speedup.Median, "0.00")} times the float model's ({Number(speedup.Low, "0.00")} to {Number(speedup.High, "0.00")}, {speedup.Pairs} pairs)")] : Facts(),
+            .. (report.Plans ?? []).Select(plan => ("TensorRT", $"{plan.Version} for {plan.Gpu} ({plan.ComputeCapability}), {Terminal.Megabytes(plan.Bytes)}, built in {Number(plan.Seconds, "f0")} s{(plan.Performance is { } p ? $"; {Number(p.Throughput, "0.0")} queries a second, {Number(p.GpuCompute?.Median ?? p.Latency?.Median ?? 0, "0.000")} ms" : "")}")),
+            .. report.FullPrecision is { Count: > 0 } kept ? [("in 32 bits", string.Join(", ", kept.GroupBy(n => n.Reason).Select(g => $"{g.Count()} {g.Key}")))] : Facts(),
             .. (report.Missed ?? []).Select(gate => ("missed", gate))]);
         if (report.Quality.Count > 0)
             Terminal.Table(console, ["output", "SQNR (dB)", "cosine"], report.Quality.Select(q => (string[])[q.Output, Number(q.SqnrDb, "f2"), Number(q.Cosine, "f6")]));

@@ -1,6 +1,7 @@
 using QuantSdk.Calibration;
 using QuantSdk.Caching;
 using QuantSdk.Engines.TensorRt;
+using QuantSdk.Engines.TensorRt.Rules;
 using QuantSdk.Onnx;
 using QuantSdk.Planning;
 using QuantSdk.Recipes;
@@ -150,12 +151,12 @@ internal sealed partial class ModelBuilder
     {
         var path = GraphOf(recipe, folder);
         var live = cached?.Live(lowered);
-        WriteTensorRt(recipe, InTypes(recipe, lowered, amax, "model"), folder);
+        WriteTensorRt(recipe, InTypes(recipe, lowered, amax), folder);
         if (live is not null)
-            WriteLive(InTypes(recipe, live, amax, "live part"), path);
+            WriteLive(InTypes(recipe, live, amax), path);
     }
 
-    private ModelProto InTypes(Recipe recipe, ModelProto lowered, AmaxTable amax, string part)
+    private ModelProto InTypes(Recipe recipe, ModelProto lowered, AmaxTable amax)
     {
         if (IsHalf(recipe))
         {
@@ -163,6 +164,8 @@ internal sealed partial class ModelBuilder
             _fullPrecision.AddRange(half.Full.Where(n => _fullPrecision.All(f => f.Node != n.Node)));
             lowered = half.Model;
         }
+        // What trtexec would refuse after minutes, or take for something else and say nothing.
+        GraphRules.Require(lowered, _request.Model);
         return lowered;
     }
 

@@ -72,7 +72,7 @@ internal sealed partial class ModelBuilder
     {
         var streamed = Path.Combine(folder.Scratch, "streamed.onnx");
         var plan = Write(model, "tensorrt", streamed);
-        WriteTensorRt(recipe, InTypes(recipe, OnnxFile.Load(streamed).Proto, AmaxTable.Empty, "model"), folder);
+        WriteTensorRt(recipe, InTypes(recipe, OnnxFile.Load(streamed).Proto, AmaxTable.Empty), folder);
         return plan;
     }
 

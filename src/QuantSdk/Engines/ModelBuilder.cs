@@ -347,7 +347,8 @@ internal sealed partial class ModelBuilder
         var format = built.Manifest.Precision == "none" ? "float" : built.Manifest.Precision;
         var fallback = built.Manifest.Fallback is { } gate ? $", in place of {recipe.Precision}, which missed {gate}" : "";
         var stored = _stages.GetValueOrDefault("model") == "store" ? ", from the store" : "";
-        return string.Create(CultureInfo.InvariantCulture, $"{recipe.Name} -> models/{recipe.Name} ({format}, {Size(report.FloatBytes)} → {Size(report.EngineBytes)} MB{quality}{fallback}{stored})");
+        var plan = built.Manifest.Variants.FirstOrDefault(v => v.TensorRt is not null)?.TensorRt is { } info ? $", TensorRT {info.Version} for {info.Gpu}" : "";
+        return string.Create(CultureInfo.InvariantCulture, $"{recipe.Name} -> models/{recipe.Name} ({format}, {Size(report.FloatBytes)} → {Size(report.EngineBytes)} MB{quality}{plan}{fallback}{stored})");
     }
 
     private static string Size(long bytes) => (bytes / 1e6) is var mb && mb < 0.1 ? mb.ToString("0.###", CultureInfo.InvariantCulture) : mb.ToString("0.0", CultureInfo.InvariantCulture);
