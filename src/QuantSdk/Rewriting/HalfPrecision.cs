@@ -30,6 +30,7 @@ internal static class HalfPrecision
         var upgraded = OpsetUpgrade.To(new OnnxModel(lowered, path, []), half.Opset).Proto;
         var model = ReferenceEquals(upgraded, lowered) ? lowered.Clone() : upgraded;
         ConstantFolding.LiftConstants(model.Graph);
+        Doubles.Narrow(model.Graph);
         var types = ElementTypes.Of(model);
         var full = FullPrecisionNodes.Of(model.Graph, types, amax, half);
         new HalfPrecisionWriter(model.Graph, types, full, half).Write();

@@ -45,6 +45,8 @@ internal static class Lowering
             writer.Operands(writer.Nodes[attention.Scores], target, attention.Q, attention.K);
             writer.Operands(writer.Nodes[attention.Output], target, attention.Probabilities, attention.V);
         }
+        if (symmetric)
+            writer.Residuals(plan.Layers.Where(l => l is { Op: "Conv" or "ConvTranspose", Activation.Format: "int8", Weight.Format: "int8" }).Select(l => l.Node).ToHashSet(StringComparer.Ordinal));
         return writer.Finish();
     }
 

@@ -233,6 +233,26 @@ internal sealed partial class QdqWriter
         return true;
     }
 
+    /// <summary>
+    /// An Add of what such a convolution makes and a tensor that has a pair already reads it from that pair: TensorRT then adds within the
+    /// convolution's kernel.
+    /// </summary>
+    public void Residuals(IReadOnlySet<string> convolutions)
+    {
+        var pairs = _activations.Where(a => a.Key.Item3 is null).ToLookup(a => a.Key.Item1, a => a.Value, StringComparer.Ordinal);
+        foreach (var add in Model.Graph.Node.Where(n => n.Is("Add") && n.Input[0] != n.Input[1]))
+        {
+            for (var skip = 0; skip < 2; skip++)
+            {
+                if (pairs[add.Input[skip]].FirstOrDefault() is { } pair && _view.Producer(add.Input[1 - skip]) is { } convolution && convolutions.Contains(convolution.Label()) && _view.OnlyConsumer(add.Input[1 - skip]) == add)
+                {
+                    add.Input[skip] = pair;
+                    break;
+                }
+            }
+        }
+    }
+
     /// <summary>The graph with everything in topological order.</summary>
     public ModelProto Finish()
     {

@@ -1,4 +1,5 @@
 using QuantSdk.Onnx;
+using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Planning;
 
 namespace QuantSdk.Rewriting;
@@ -9,5 +10,14 @@ namespace QuantSdk.Rewriting;
 /// </summary>
 internal static class TensorRtLowering
 {
-    public static ModelProto Lower(OnnxModel model, Plan plan, RoundedWeights? rounded) => Lowering.InputsOnly(model, plan, "tensorrt", rounded);
+    /// <summary>What TensorRT's users write 8-bit pairs in; formats below 8 bits have brought the model beyond already.</summary>
+    private const long Opset = 19;
+
+    /// <exception cref="Runtime.QuantSdkException">QSDK3001 where the graph cannot be brought to opset 19.</exception>
+    public static ModelProto Lower(OnnxModel model, Plan plan, RoundedWeights? rounded)
+    {
+        var lowered = Lowering.InputsOnly(model, plan, "tensorrt", rounded);
+        Doubles.Narrow(lowered.Graph);
+        return OpsetUpgrade.To(model with { Proto = lowered }, Opset).Proto;
+    }
 }

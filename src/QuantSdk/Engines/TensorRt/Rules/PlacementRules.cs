@@ -10,11 +10,11 @@ internal static class PlacementRules
 
     public static IReadOnlyList<GraphRule> All { get; } =
     [
-        new("both-inputs", "A convolution or product in 8 bits has both inputs quantised; with one it runs in high precision.", false, graph =>
+        new("both-inputs", "A convolution or product in 8 bits has both inputs quantised; with one it runs in high precision (as a model with quantised weights alone does).", false, graph =>
             from node in graph.Nodes.Where(CheckedGraph.IsWeighted)
             let activation = graph.Dequantiser(node.Input[0])
             let weight = graph.Dequantiser(node.Input[1])
-            where (activation is not null && !graph.IsStored(activation) && weight is null) || (node.Is("MatMul") && activation is null && weight is not null && !graph.IsStored(weight)) || (node.OpType.StartsWith("Conv", StringComparison.Ordinal) && activation is null && weight is not null)
+            where (activation is not null && !graph.IsStored(activation) && weight is null) || (node.Is("MatMul") && activation is null && weight is not null && !graph.IsStored(weight)) || (node.OpType.StartsWith("Conv", StringComparison.Ordinal) && activation is null && weight is not null && graph.Quantisers.Any())
             let other = activation is null ? 0 : 1
             select new Breach(node, node.Input[other], $"'{node.Input[other]}' is not quantised, and the other input is.", "Quantise both inputs, or neither.")),
 

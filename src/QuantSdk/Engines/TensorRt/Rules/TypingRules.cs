@@ -37,7 +37,7 @@ internal static class TypingRules
             where (node.Is("Resize") || node.Is("Upsample")) && graph.TypeOf(node.Input[0]) == DataType.Float16
             select new Breach(node, node.Input[0], "Its input is float16.", "Cast to float before it, and back behind it.")),
 
-        new("no-double", "There are no 64-bit floats.", true, graph =>
+        new("no-double", "64-bit floats are computed in 32 bits.", false, graph =>
             from node in graph.Nodes
             where !node.Is("Cast") && node.Input.Any(i => graph.TypeOf(i) == DataType.Double)
             select new Breach(node, node.Input.First(i => graph.TypeOf(i) == DataType.Double), "It computes in double.", "Cast to float before it.")),
