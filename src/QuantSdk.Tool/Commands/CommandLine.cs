@@ -23,6 +23,7 @@ internal static class CommandLine
             """)
         {
             new InspectCommand(),
+            new CheckCommand(),
             new CalibrateCommand(),
             new QuantizeCommand(),
             new BuildCommand(),

@@ -40,6 +40,9 @@ internal abstract class StageCommand<T> : Command, IExplained
     /// <exception cref="Runtime.QuantSdkException">Whatever is wrong with what was given.</exception>
     protected abstract T Execute(ParseResult parse, IBuildLog log, CancellationToken cancellation);
 
+    /// <summary>What the process ends with where there is a result.</summary>
+    protected virtual int ExitCodeOf(T result) => ExitCode.Done;
+
     /// <summary>Writes the result for people.</summary>
     protected abstract void Print(T result, IAnsiConsole console);
 
@@ -51,16 +54,19 @@ internal abstract class StageCommand<T> : Command, IExplained
         var asJson = parse.GetValue(_asJson);
         try
         {
+            T result;
             if (asJson)
             {
                 var log = new CollectingLog();
-                JsonDocuments.Write(JsonDocuments.Result(Execute(parse, log, cancellation.Token), _json, log.Warnings));
+                result = Execute(parse, log, cancellation.Token);
+                JsonDocuments.Write(JsonDocuments.Result(result, _json, log.Warnings));
             }
             else
             {
-                Print(ConsoleProgress.Run(ProgressName(parse), log => Execute(parse, log, cancellation.Token)), Terminal.Output);
+                result = ConsoleProgress.Run(ProgressName(parse), log => Execute(parse, log, cancellation.Token));
+                Print(result, Terminal.Output);
             }
-            return ExitCode.Done;
+            return ExitCodeOf(result);
         }
         catch (Exception e) when (cancellation.IsCancellationRequested && Failure.IsCancellation(e))
         {

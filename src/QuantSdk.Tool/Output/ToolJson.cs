@@ -16,6 +16,7 @@ namespace QuantSdk.Tool.Output;
 [JsonSerializable(typeof(CompareResult))]
 [JsonSerializable(typeof(SensitivityResult))]
 [JsonSerializable(typeof(CutResult))]
+[JsonSerializable(typeof(CheckResult))]
 [JsonSerializable(typeof(BuildReport))]
 [JsonSerializable(typeof(TrtExecResult))]
 [JsonSerializable(typeof(StoreListing))]

@@ -241,8 +241,8 @@ internal sealed partial class ModelBuilder
             [.. profiles.Select(p => ShapeText.Write(p.Inputs.Select(r => (r.Input, dims(r))), _request.Model))];
     }
 
-    /// <summary>What builds of a machine share whether or not they have a store: timing caches and the locks of GPUs.</summary>
-    private string SharedFolder => _request.Store?.Directory ?? Path.Combine(Path.GetTempPath(), $"quantsdk-{Environment.UserName}");
+    /// <summary>What builds of a machine share whether or not they may write to a store: timing caches and the locks of GPUs.</summary>
+    private string SharedFolder => _request.Store is { Mode: StoreMode.ReadWrite } store ? store.Directory : Path.Combine(Path.GetTempPath(), $"quantsdk-{Environment.UserName}");
 }
 
 /// <summary>Largest magnitudes by tensor.</summary>

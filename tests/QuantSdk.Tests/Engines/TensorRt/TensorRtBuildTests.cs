@@ -60,6 +60,20 @@ public sealed class TensorRtBuildTests
     }
 
     [TestMethod]
+    public void A_cpu_beside_it_changes_nothing_in_the_graph_for_TensorRT()
+    {
+        using var folder = new TempFolder();
+        var metadata = new Dictionary<string, string> { ["CalibrationData"] = "digits_calib.npz", ["Targets"] = "tensorrt-onnx" };
+        var alone = Build(folder, "digits_cnn.onnx", "10.13", metadata);
+        var graph = File.ReadAllBytes(folder["engine/tensorrt/model.onnx"]);
+        var both = Build(folder, "digits_cnn.onnx", "10.13", new(metadata) { ["Targets"] = "tensorrt-onnx;cpu" });
+        // Some layers do not pay on the CPU, and only there.
+        Assert.IsTrue(both.Report.Layers < alone.Report.Layers || both.Report.Kept.All(k => !k.Reason.Contains("slower in int8 on this CPU", StringComparison.Ordinal)));
+        CollectionAssert.AreEqual(graph, File.ReadAllBytes(folder["engine/tensorrt/model.onnx"]));
+        Assert.IsTrue(File.Exists(folder["m.tensorrt.plan.json"]));
+    }
+
+    [TestMethod]
     public void A_cached_denoiser_has_two_plans_and_the_live_one_takes_the_cached_tensors()
     {
         using var folder = new TempFolder();

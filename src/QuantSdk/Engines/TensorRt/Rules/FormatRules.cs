@@ -25,7 +25,7 @@ internal static class FormatRules
         new("quantised-type", "Quantised numbers are int8, int4, float8e4m3fn or float4e2m1. uint8 is refused, or taken for int8.", true, graph =>
             from node in graph.Pairs
             let codes = graph.Codes(node)
-            where codes != 0 && !Quantised.Contains(codes) && !OtherFp8.Contains(codes) && codes != DataType.Int32 && ZeroPointOrType(node)
+            where codes != 0 && !Quantised.Contains(codes) && !OtherFp8.Contains(codes) && codes != DataType.Int32 && ZeroPointOrType(graph, node)
             select new Breach(node, null, $"It quantises to {ElementType.Name((int)codes)}.", "Quantise to int8, with zero points of 0.")),
 
         new("quantised-rank", "A scalar is not quantised.", true, graph =>
@@ -61,7 +61,8 @@ internal static class FormatRules
         graph.View.Consumers(tensor).Select(c => c.Node).SelectMany(n => n.OpType is "Transpose" or "Cast" or "Reshape" ? Readers(graph, n.Output[0]) : [n]);
 
     /// <summary>Where neither is there, that is what another rule says.</summary>
-    private static bool ZeroPointOrType(NodeProto node) => !node.Is("QuantizeLinear") || (node.Input.Count > 2 && node.Input[2].Length > 0) || node.Int("output_dtype", 0) != 0;
+    private static bool ZeroPointOrType(CheckedGraph graph, NodeProto? node) =>
+        node is null || !node.Is("QuantizeLinear") ? node is null || ZeroPointOrType(graph, graph.View.Producer(node.Input[0]) is { OpType: "QuantizeLinear" } q ? q : null) : (node.Input.Count > 2 && node.Input[2].Length > 0) || node.Int("output_dtype", 0) != 0;
 
     private static long Needed(CheckedGraph graph, NodeProto node)
     {
