@@ -86,6 +86,8 @@ internal sealed class FullPrecisionNodes
             return $"an operator of {node.Domain}";
         if (OfOperators.Contains(node.OpType) || node.OpType.Contains("Sequence", StringComparison.Ordinal) || node.OpType.StartsWith("Optional", StringComparison.Ordinal))
             return $"{node.OpType} is run in fp32";
+        if (_half.Without.Contains(node.OpType))
+            return $"{node.OpType} is not of {_half.Name}";
         if (Sums.Contains(node.OpType))
             return "sums";
         if (node.OpType is "Sin" or "Cos")

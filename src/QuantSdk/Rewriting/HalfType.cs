@@ -12,12 +12,13 @@ namespace QuantSdk.Rewriting;
 /// <param name="MostObserved">Tensors seen beyond have no headroom for what was not seen.</param>
 /// <param name="LeastObserved">Tensors whose largest magnitude is below have the steps of subnormals, more than 2⁻¹³ of it.</param>
 /// <param name="Opset">The oldest operator set whose operators, scales among them, take the type.</param>
-internal sealed record HalfType(string Name, DataType Type, float Largest, float LeastConstant, float LeastScale, float MostObserved, float LeastObserved, long Opset)
+/// <param name="Without">Operators that ONNX does not have in the type.</param>
+internal sealed record HalfType(string Name, DataType Type, float Largest, float LeastConstant, float LeastScale, float MostObserved, float LeastObserved, long Opset, IReadOnlySet<string> Without)
 {
-    public static HalfType Fp16 { get; } = new("fp16", DataType.Float16, 65504, 6.1035156e-5f, 1.5258789e-5f, 32768, 2.4414062e-4f, 19);
+    public static HalfType Fp16 { get; } = new("fp16", DataType.Float16, 65504, 6.1035156e-5f, 1.5258789e-5f, 32768, 2.4414062e-4f, 19, new HashSet<string> { "Celu" });
 
     /// <summary>It has the range of 32 bits. Convolution, pooling and the trigonometric functions take it from opset 22 on.</summary>
-    public static HalfType Bf16 { get; } = new("bf16", DataType.Bfloat16, 3.3895314e38f, 1.1754944e-38f, 1.1754944e-38f, 1.6947657e38f, 0, 22);
+    public static HalfType Bf16 { get; } = new("bf16", DataType.Bfloat16, 3.3895314e38f, 1.1754944e-38f, 1.1754944e-38f, 1.6947657e38f, 0, 22, new HashSet<string> { "Celu", "Einsum", "TopK", "OneHot", "Compress", "ReverseSequence", "Unique", "Shrink", "CenterCropPad" });
 
     public static HalfType Of(string name) => name switch
     {

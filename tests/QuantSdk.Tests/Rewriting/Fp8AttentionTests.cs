@@ -1,5 +1,6 @@
 using QuantSdk.Calibration;
 using QuantSdk.Engines;
+using QuantSdk.Engines.TensorRt.Rules;
 using QuantSdk.Onnx;
 using QuantSdk.Onnx.Upgrading;
 using QuantSdk.Planning;
@@ -73,6 +74,29 @@ public sealed class Fp8AttentionTests
             Assert.AreEqual(1, attention.Probabilities.Amax, "the Softmax gives 1 at most");
             Assert.AreEqual("Softmax", view.Producer(attention.Probabilities.Tensor)!.OpType);
         }
+    }
+
+    [TestMethod]
+    public void In_fp16_the_products_sum_in_fp32_between_the_Casts_that_TensorRT_looks_for()
+    {
+        var lowered = Lowering.Lower(s_model, s_plan, "tensorrt");
+        var half = HalfPrecision.Convert(lowered, new Dictionary<string, float>(), "fp16").Model;
+        var (view, types) = (new GraphView(half.Graph), ElementTypes.Of(half));
+        foreach (var product in s_plan.Attention.SelectMany(a => (string[])[a.Scores, a.Output]).Select(n => half.Graph.Node.Single(p => p.Name == n)))
+        {
+            foreach (var operand in product.Input)
+            {
+                var cast = view.Producer(operand)!;
+                Assert.AreEqual("Cast", cast.OpType);
+                Assert.AreEqual("DequantizeLinear", view.Producer(cast.Input[0])!.OpType);
+                Assert.AreEqual((int)DataType.Float16, types[cast.Input[0]]);
+            }
+            Assert.AreEqual((int)DataType.Float, types[product.Output[0]]);
+            var back = view.OnlyConsumer(product.Output[0])!;
+            Assert.AreEqual("Cast", back.OpType);
+            Assert.AreEqual((int)DataType.Float16, types[back.Output[0]]);
+        }
+        Assert.IsEmpty(GraphRules.Check(half));
     }
 
     [TestMethod]

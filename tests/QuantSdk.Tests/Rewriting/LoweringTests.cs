@@ -7,6 +7,8 @@ using QuantSdk.Quality;
 using QuantSdk.Recipes;
 using QuantSdk.Rewriting;
 using QuantSdk.Runtime;
+using QuantSdk.Tests.Onnx;
+using QuantSdk.Tests.Quality;
 using static QuantSdk.Onnx.TensorProto.Types;
 
 namespace QuantSdk.Tests.Rewriting;
@@ -106,6 +108,38 @@ public sealed class LoweringTests
         }
         foreach (var pair in graph.Node.Where(n => n.OpType == "QuantizeLinear").GroupBy(n => n.Input[0]))
             Assert.HasCount(1, pair, "one pair a tensor");
+    }
+
+    [TestMethod]
+    public void An_Add_behind_a_convolution_shares_the_pair_of_the_residual_for_TensorRT_alone()
+    {
+        using var folder = new TempFolder();
+        TensorProto Weight(string name, int seed) => Tensors.Create(name, TestModels.Random(64 * 64 * 9, seed), 64, 64, 3, 3);
+        NodeProto Convolution(string name, string weight, string input, string output) => Nodes.Create("Conv", name, [input, weight], [output]).With("pads", 1, 1, 1, 1);
+        TestModels.Reload(TestModels.Create([TestModels.Input("x", DataType.Float, -1, 64, 8, 8)], ["y"], [Weight("w0", 1), Weight("w1", 2), Weight("w2", 3)],
+            Convolution("c0", "w0", "x", "a"), Nodes.Create("Relu", "r0", ["a"], ["t"]), Convolution("c1", "w1", "t", "b"), Nodes.Create("Add", "add", ["t", "b"], ["s"]), Nodes.Create("Relu", "r1", ["s"], ["u"]), Convolution("c2", "w2", "u", "y")), folder);
+        using var calibrated = CalibratedPlan.Of(folder["model.onnx"], folder, new() { ["CalibrationData"] = "random", ["SmoothQuant"] = "off", ["Targets"] = "tensorrt-onnx" });
+        CollectionAssert.Contains(calibrated.Plan.Layers.Select(l => l.Node).ToArray(), "c1");
+        foreach (var target in (string[])["tensorrt", "sim"])
+        {
+            var graph = Lowering.Lower(calibrated.Model, calibrated.Plan, target).Graph;
+            var (convolution, add) = (graph.Node.Single(n => n.Name == "c1"), graph.Node.Single(n => n.Name == "add"));
+            Assert.AreEqual(target == "tensorrt" ? convolution.Input[0] : "t", add.Input[0]);
+        }
+    }
+
+    [TestMethod]
+    public void Doubles_become_floats_for_TensorRT()
+    {
+        var model = TestModels.Create([TestModels.Input("x", DataType.Float, -1, 4)], ["y"], [Tensors.Vector("table", 1.5, 2.5, 3.5, 4.5)],
+            Nodes.Create("Cast", "wide", ["x"], ["w"]).With("to", (long)DataType.Double), Nodes.Create("Mul", "mul", ["w", "table"], ["m"]), Nodes.Create("Cast", "narrow", ["m"], ["y"]).With("to", (long)DataType.Float));
+        var narrow = model.Clone();
+        Doubles.Narrow(narrow.Graph);
+        Assert.IsFalse(ElementTypes.Of(narrow).ContainsValue((int)DataType.Double));
+        Assert.IsGreaterThan(120, RandomRuns.Sqnr(RandomRuns.Run(model), RandomRuns.Run(narrow)));
+        model.Graph.Input[0] = TestModels.Input("x", DataType.Double, -1, 4);
+        Doubles.Narrow(model.Graph);
+        Assert.IsTrue(ElementTypes.Of(model).ContainsValue((int)DataType.Double), "callers feed them");
     }
 
     [TestMethod]
