@@ -211,7 +211,7 @@ public sealed class TensorRtBuildTests
         foreach (var key in adapt is null ? [] : metadata.Keys.Where(k => k.EndsWith("Shapes", StringComparison.Ordinal)).ToArray())
             metadata[key] = adapt!(model, metadata[key]);
         var path = family is null ? folder["nowhere/trtexec"] : StandInTrtExec.Write(folder["trt"], family, failure);
-        var request = ModelBuilderTests.Request(folder, model, metadata) with { TrtExec = new TrtExecSettings(path, folder["trtexec.json"], driver, null, folder["logs"]), Store = store };
+        var request = ModelBuilderTests.Request(folder, model, metadata) with { TrtExec = new TrtExecSettings(path, folder["trtexec.json"], driver, null, folder["logs"], folder["shared"]), Store = store };
         return ModelBuilder.Build(request, log ?? new SilentLog(), default);
     }
 
