@@ -235,7 +235,7 @@ internal sealed partial class ModelBuilder
         }, _log, _cancellation);
 
         void Wrap(string part, IReadOnlyList<TensorInfo> ins, IReadOnlyList<TensorInfo> outs) =>
-            OnnxFile.SaveGraph(ContextModel.Create(ins, outs, info, part + extension, options.StripWeights ? part + ".onnx" : null), Path.Combine(staging, part + ".context.onnx"));
+            OnnxFile.SaveGraph(ContextModel.Create(ins, outs, info, part + extension, options.StripWeights ? part + ".onnx" : null, Graph(part)), Path.Combine(staging, part + ".context.onnx"));
 
         IReadOnlyList<string> Texts(IReadOnlyList<TensorRtProfile> profiles, Func<ShapeRange, IReadOnlyList<long>> dims) =>
             [.. profiles.Select(p => ShapeText.Write(p.Inputs.Select(r => (r.Input, dims(r))), _request.Model))];

@@ -3,6 +3,7 @@ using QuantSdk.Engines;
 using QuantSdk.Engines.TensorRt;
 using QuantSdk.Onnx;
 using QuantSdk.Runtime;
+using QuantSdk.Serving;
 using QuantSdk.Store;
 using QuantSdk.TrtExecStandIn;
 using static QuantSdk.Onnx.TensorProto.Types;
@@ -38,6 +39,8 @@ public sealed class TensorRtBuildTests
         StringAssert.Contains(log[0], "tensorrt passed over:");
         Assert.IsGreaterThan(25, result.Manifest.Quality.Min(q => q.SqnrDb));
         Assert.AreEqual("10.13.3.9", result.Report.Plans!.Single().Version.ToString());
+        // A server joins requests as far as the plan goes: the wrapper says that the batch is one.
+        Assert.AreEqual(8, TritonRepository.Write([folder["engine"]], folder["repository"], new TritonOptions()).Single().MaxBatchSize);
     }
 
     [TestMethod]
