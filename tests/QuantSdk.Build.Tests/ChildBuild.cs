@@ -48,6 +48,8 @@ internal sealed class ChildBuild : IDisposable
         start.Environment["DOTNET_SKIP_FIRST_TIME_EXPERIENCE"] = "1";
         // A test that wants a store names one.
         start.Environment["QuantSdkStoreMode"] = "Off";
+        // What trtexec's stand-in times is nothing that a real one may find in the user's folder.
+        start.Environment["XDG_DATA_HOME"] = Path.Combine(Path.GetTempPath(), "quantsdk-test-data");
         start.Environment["MSBUILDDISABLENODEREUSE"] = "1";
         foreach (var (variable, value) in settings.Environment) start.Environment[variable] = value;
         return new ChildBuild(Process.Start(start)!, log);

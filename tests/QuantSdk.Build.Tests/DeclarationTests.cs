@@ -95,7 +95,8 @@ public sealed class DeclarationTests
             """;
         using var project = new FixtureProject(items, properties: "<QuantSdkPrecision>none</QuantSdkPrecision>").WithModels("a.onnx", "b.onnx", "c.onnx", "d.onnx", "x.so", "trt/trtexec");
 
-        var first = project.BuildModels("-p:QuantSdkTrtExecPath=trt", "-p:QuantSdkNvidiaDriver=present");
+        var given = $"-p:QuantSdkTrtExecPath={Path.Combine(project.Folder, "trt")}";
+        var first = project.BuildModels(given, "-p:QuantSdkNvidiaDriver=present");
         Assert.IsTrue(first.Succeeded, string.Join("; ", first.Errors));
 
         CollectionAssert.AreEqual(new[]
@@ -111,7 +112,7 @@ public sealed class DeclarationTests
 
         // Another trtexec makes the plans anew, and nothing else.
         File.SetLastWriteTimeUtc(Path.Combine(project.Folder, "trt", "trtexec"), DateTime.UtcNow.AddSeconds(2));
-        Assert.AreEqual("a,b,c", string.Join(',', project.BuildModels("-p:QuantSdkTrtExecPath=trt", "-p:QuantSdkNvidiaDriver=present").ModelsBuilt.Order(StringComparer.Ordinal)));
+        Assert.AreEqual("a,b,c", string.Join(',', project.BuildModels(given, "-p:QuantSdkNvidiaDriver=present").ModelsBuilt.Order(StringComparer.Ordinal)));
         // Without a driver auto is the cpu; in PATH it is found as well.
         Assert.AreEqual("a,c", string.Join(',', project.BuildModels("-p:QuantSdkNvidiaDriver=absent").ModelsBuilt.Where(m => m is "a" or "c").Order(StringComparer.Ordinal)));
         Assert.AreEqual("cpu", project.LastRequest("a.onnx").GetProperty("trtExec").GetProperty("auto").GetString());

@@ -7,12 +7,15 @@ internal sealed class BoundInput : IDisposable
 {
     private readonly NativeBuffer? _buffer;
     private readonly BoundInput? _lender;
+    private readonly OrtValue? _device;
     private OrtValue? _value;
     private bool _open;
-    private int _writes;
+    private int _writes, _uploaded = -1;
 
-    public BoundInput(Port port, long[] shape)
+    /// <param name="device">Where the input lies for the model, beside the host's memory; null: nowhere else.</param>
+    public BoundInput(Port port, long[] shape, DeviceMemory? device = null)
     {
+        _device = device?.Allocate(port, shape);
         (Port, Shape) = (port, shape);
         _buffer = new NativeBuffer((long)TensorShape.Count(shape, port.Type) * port.Type.Bytes);
         _value = OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, port.Type.Element, shape, _buffer.Address, _buffer.Length);
@@ -28,7 +31,7 @@ internal sealed class BoundInput : IDisposable
 
     public long[] Shape { get; }
 
-    public OrtValue Value => _lender?.Value ?? _value!;
+    public OrtValue Value => _lender?.Value ?? _device ?? _value!;
 
     /// <summary>A span over the memory was handed out: it may be written before any run.</summary>
     public bool IsOpen => _lender?.IsOpen ?? _open;
@@ -42,6 +45,19 @@ internal sealed class BoundInput : IDisposable
     {
         _open = true;
         return AsSpan<T>();
+    }
+
+    /// <summary>Copies what was written into the GPU's memory, where the model reads it there.</summary>
+    /// <returns>Whether anything was copied.</returns>
+    public bool Upload()
+    {
+        if (_lender is not null)
+            return _lender.Upload();
+        if (_device is null || !_open && _uploaded == _writes)
+            return false;
+        DeviceMemory.Upload(_device, _buffer!.AsSpan<byte>());
+        _uploaded = _writes;
+        return true;
     }
 
     /// <summary>Copies into the memory.</summary>
@@ -67,10 +83,11 @@ internal sealed class BoundInput : IDisposable
     {
         if (_buffer is null)
             return;
+        _device?.Dispose();
         _value!.Dispose();
         _buffer.Dispose();
     }
 
     private Span<T> AsSpan<T>()
-        where T : unmanaged => _buffer is not null ? _buffer.AsSpan<T>() : System.Runtime.InteropServices.MemoryMarshal.Cast<byte, T>(Value.GetTensorMutableRawData());
+        where T : unmanaged => _buffer is not null ? _buffer.AsSpan<T>() : _lender is not null ? _lender.AsSpan<T>() : System.Runtime.InteropServices.MemoryMarshal.Cast<byte, T>(Value.GetTensorMutableRawData());
 }

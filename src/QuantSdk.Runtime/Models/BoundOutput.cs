@@ -10,12 +10,14 @@ namespace QuantSdk.Runtime;
 internal sealed class BoundOutput : IDisposable
 {
     private NativeBuffer? _buffer;
+    private readonly bool _mirrored;
     private bool _varies;
 
     /// <param name="device">Where the output lies; null for the host's memory.</param>
-    public BoundOutput(Port port, long[]? shape, DeviceMemory? device)
+    /// <param name="mirrored">It is copied to the host after each run.</param>
+    public BoundOutput(Port port, long[]? shape, DeviceMemory? device, bool mirrored = false)
     {
-        (Port, Device) = (port, device);
+        (Port, Device, _mirrored) = (port, device, mirrored);
         IsStatic = port.Shape.Length > 0 && Array.TrueForAll(port.Shape, dimension => dimension >= 0);
         Shape = shape ?? [];
         if (shape is null)
@@ -52,8 +54,22 @@ internal sealed class BoundOutput : IDisposable
 
     /// <exception cref="QuantSdkException">QSDK7052: it lies in a GPU's memory.</exception>
     public ReadOnlySpan<byte> Bytes =>
-        Device is not null ? throw new QuantSdkException("QSDK7052", $"'{Port.Name}' stays in the GPU's memory, where the live part reads it; the app cannot. Read the model's own outputs; leave Extrapolate out of the cache schedule, which works on the host.")
+        Device is not null && !_mirrored ? throw new QuantSdkException("QSDK7052", $"'{Port.Name}' stays in the GPU's memory, where the live part reads it; the app cannot. Read the model's own outputs; leave Extrapolate out of the cache schedule, which works on the host.")
         : _buffer is not null ? _buffer.AsSpan<byte>() : Value!.GetTensorMutableRawData();
+
+    /// <summary>Copies the output to the host, where it is read there and lies on the GPU.</summary>
+    public void Download()
+    {
+        if (!_mirrored)
+            return;
+        var bytes = (long)TensorShape.Count(Shape, Port.Type) * Port.Type.Bytes;
+        if (_buffer?.Length != bytes)
+        {
+            _buffer?.Dispose();
+            _buffer = new NativeBuffer(bytes);
+        }
+        DeviceMemory.Download(_buffer.AsSpan<byte>(), Value!);
+    }
 
     /// <summary>Takes over the value that a run has left.</summary>
     public void Receive(OrtValue value)

@@ -12,6 +12,19 @@ internal sealed record CudaProvider(int Device, IReadOnlyDictionary<string, stri
     public static string? Refusal() =>
         Refusal(Name, "this ONNX Runtime was built without CUDA (reference Microsoft.ML.OnnxRuntime.Gpu)", new CudaProvider(0, new Dictionary<string, string>(), []));
 
+    public override bool Records => Says("enable_cuda_graph");
+
+    /// <summary>The provider with what an app asks for.</summary>
+    public static CudaProvider Of(IReadOnlyList<string> resident, QuantizedModelOptions options)
+    {
+        var entries = new Dictionary<string, string>(OnStream(options.CudaStream));
+        if (options.CudaGraph == true)
+            entries["enable_cuda_graph"] = "1";
+        foreach (var (key, value) in options.CudaOptions)
+            entries[key] = value;
+        return new CudaProvider(options.CudaDevice, entries, resident);
+    }
+
     public override void AppendTo(SessionOptions session)
     {
         using var provider = new OrtCUDAProviderOptions();

@@ -9,6 +9,12 @@ namespace QuantSdk.Runtime;
 /// <param name="Resident">Outputs that stay in the GPU's memory; the others are copied to the host after each run.</param>
 internal abstract record GpuProvider(int Device, IReadOnlyDictionary<string, string> Options, IReadOnlyList<string> Resident)
 {
+    /// <summary>
+    /// Kernels are recorded once and replayed, on the memory that they were recorded with: inputs and outputs keep their places in the GPU's memory, and a session has one
+    /// binding.
+    /// </summary>
+    public abstract bool Records { get; }
+
     /// <summary>Makes the provider the first of a session.</summary>
     public abstract void AppendTo(SessionOptions session);
 
@@ -21,6 +27,8 @@ internal abstract record GpuProvider(int Device, IReadOnlyDictionary<string, str
     /// <summary>The options that make a provider work on a stream of the app. They take its address as a decimal number.</summary>
     public static IEnumerable<KeyValuePair<string, string>> OnStream(nint stream) => stream == 0 ? []
         : [new("has_user_compute_stream", "1"), new("user_compute_stream", ((nuint)stream).ToString(CultureInfo.InvariantCulture))];
+
+    protected bool Says(string option) => Options.GetValueOrDefault(option)?.ToLowerInvariant() is "1" or "true";
 
     /// <summary>Why a provider cannot be used here, or null: whether this ONNX Runtime has it, and its libraries load.</summary>
     protected static string? Refusal(string name, string missing, GpuProvider provider)

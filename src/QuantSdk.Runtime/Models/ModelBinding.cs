@@ -34,7 +34,9 @@ public sealed class ModelBinding : IDisposable
     {
         (_model, _session, _inputs, _hoisted) = (model, session, inputs, hoisted);
         var symbols = Symbols(_inputs);
-        _outputs = [.. model.Outputs.Select(port => new BoundOutput(port, Resolve(port, symbols), model.Device?.Holds(port) == true ? model.Device : null))];
+        _outputs = [.. model.Outputs.Select(port => model.Device is { IsFixed: true } place
+            ? new BoundOutput(port, Resolve(port, symbols), place, mirrored: !place.Holds(port))
+            : new BoundOutput(port, Resolve(port, symbols), model.Device?.Holds(port) == true ? model.Device : null))];
         _binding = session.CreateIoBinding();
         (_sent, _bound) = (new int[inputs.Length], new OrtValue[inputs.Length]);
         for (var i = 0; i < inputs.Length; i++)
@@ -97,7 +99,7 @@ public sealed class ModelBinding : IDisposable
         }
         catch (OnnxRuntimeException e)
         {
-            if (!Array.Exists(_outputs, output => output is { Value: not null, IsStatic: false }))
+            if (_model.Device?.IsFixed == true || !Array.Exists(_outputs, output => output is { Value: not null, IsStatic: false }))
                 throw Failed(e);
             // Perhaps an output has another shape than its names or the last run promised: let ONNX Runtime allocate those from now on.
             foreach (var output in _outputs)
@@ -247,8 +249,10 @@ public sealed class ModelBinding : IDisposable
     {
         if (_rebind)
             BindOutputs();
+        if (_model.Device is { IsFixed: true } place)
+            Upload(place);
         for (var i = 0; i < _inputs.Length; i++)
-            if (!ReferenceEquals(_inputs[i].Value, _bound[i]) || _model.Device is not null && (_inputs[i].IsOpen || _inputs[i].Writes != _sent[i]))
+            if (!ReferenceEquals(_inputs[i].Value, _bound[i]) || _model.Device is { IsFixed: false } && (_inputs[i].IsOpen || _inputs[i].Writes != _sent[i]))
                 Send(i);
         foreach (var output in _outputs)
             output.Ready = false;
@@ -257,8 +261,25 @@ public sealed class ModelBinding : IDisposable
         _rebind = Array.Exists(_outputs, output => output.NeedsValue);
         if (_rebind)
             Receive();
+        if (_model.Device is { IsFixed: true })
+        {
+            CudaDriver.Wait();
+            foreach (var output in _outputs)
+                output.Download();
+        }
         foreach (var output in _outputs)
             output.Ready = true;
+    }
+
+    /// <summary>Brings what was written to where the recorded kernels read it, before they are replayed.</summary>
+    private void Upload(DeviceMemory place)
+    {
+        place.Enter();
+        var any = false;
+        foreach (var input in _inputs)
+            any |= input.Upload();
+        if (any)
+            CudaDriver.Wait();
     }
 
     private void Receive()

@@ -9,7 +9,8 @@ internal sealed class ModelSession : IDisposable
     private readonly HashSet<ModelBinding> _bindings = [];
     private readonly IReadOnlyList<TensorRtProfile> _profiles;
     private readonly Lock _lock = new();
-    private bool _disposed;
+    private ModelBinding? _ofRuns;
+    private bool _disposed, _wasBound;
 
     private ModelSession(InferenceSession session, GpuProvider? gpu, string file, IReadOnlyList<ModelHead> heads)
     {
@@ -78,9 +79,10 @@ internal sealed class ModelSession : IDisposable
             if (!inputShapes.ContainsKey(input.Name))
                 throw new QuantSdkException("QSDK7020", $"'{File}': the input '{input.Name}' ({input}) is missing. The model's inputs are {List(Inputs)}.", File);
         TensorRtShapes.Check(_profiles, inputShapes, File);
-        BoundInput[] own = [.. Inputs.Select(input => new BoundInput(input, input.Check(inputShapes[input.Name], File)))];
+        BoundInput[] own = [.. Inputs.Select(input => new BoundInput(input, input.Check(inputShapes[input.Name], File), Device is { IsFixed: true } ? Device : null))];
         if (Hoisted.Count == 0)
             return Bind(own);
+        CheckFixed();
         var hoisted = new HoistedValues(this, own);
         try
         {
@@ -97,6 +99,7 @@ internal sealed class ModelSession : IDisposable
     public ModelBinding Bind(BoundInput[] inputs)
     {
         ThrowIfDisposed();
+        CheckFixed();
         return Remember(new ModelBinding(this, _session, inputs));
     }
 
@@ -104,6 +107,7 @@ internal sealed class ModelSession : IDisposable
     public ModelBinding Borrow(ModelBinding lender)
     {
         ThrowIfDisposed();
+        CheckFixed();
         return Remember(new ModelBinding(this, _session, lender));
     }
 
@@ -113,7 +117,26 @@ internal sealed class ModelSession : IDisposable
     /// <summary>Runs once on copies and returns the first outputs.</summary>
     public IReadOnlyDictionary<string, ModelTensor> Run(IReadOnlyDictionary<string, ModelTensor> inputs, int outputs)
     {
+        if (Device?.IsFixed == true)
+            return RunAgain(inputs, outputs);
         using var binding = Bind(inputs.ToDictionary(input => input.Key, input => input.Value.Dimensions.ToArray()));
+        return RunOn(binding, inputs, outputs);
+    }
+
+    /// <summary>On the one binding that there is.</summary>
+    private IReadOnlyDictionary<string, ModelTensor> RunAgain(IReadOnlyDictionary<string, ModelTensor> inputs, int outputs)
+    {
+        lock (_lock)
+        {
+            if (_ofRuns is not null && (inputs.Count != Inputs.Count || Inputs.Any(port => !inputs.TryGetValue(port.Name, out var tensor) || !tensor.Dimensions.SequenceEqual(_ofRuns.InputShape(port.Name)))))
+                CheckFixed();
+            _ofRuns ??= Bind(inputs.ToDictionary(input => input.Key, input => input.Value.Dimensions.ToArray()));
+            return RunOn(_ofRuns, inputs, outputs);
+        }
+    }
+
+    private IReadOnlyDictionary<string, ModelTensor> RunOn(ModelBinding binding, IReadOnlyDictionary<string, ModelTensor> inputs, int outputs)
+    {
         foreach (var (name, tensor) in inputs)
             binding.SetInput(name, tensor);
         binding.Run();
@@ -182,6 +205,13 @@ internal sealed class ModelSession : IDisposable
         lock (_lock)
             _bindings.Add(binding);
         return binding;
+    }
+
+    /// <summary>Kernels that are recorded know one set of buffers.</summary>
+    private void CheckFixed()
+    {
+        if (Device?.IsFixed == true && Interlocked.Exchange(ref _wasBound, true))
+            throw new QuantSdkException("QSDK7064", $"'{File}' was loaded with a CUDA graph, which is recorded for the buffers and shapes of its first binding. Use that one again, load the model once more for others, or load it without CudaGraph.", File);
     }
 
     private Port Find(IReadOnlyList<Port> ports, string name, string kind) => ports.FirstOrDefault(port => port.Name == name)

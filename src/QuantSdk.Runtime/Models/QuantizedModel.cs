@@ -119,6 +119,9 @@ public sealed class QuantizedModel : IDisposable
     {
         var files = EngineFiles.Locate(directory, manifestFile, variant, selection.Model);
         var refitted = variant.TensorRt is { } plans ? PlanFile.Check(directory, manifestFile, variant, plans) : [];
+        // Heads are bound anew at each timestep.
+        if (variant.Heads is not null)
+            options = options with { CudaGraph = false };
         var (session, live) = Open(files, variant.Heads ?? [], Settings(variant, selection, files, options), options.VerifyHashes, beforehand: variant.TensorRt is not null);
         foreach (var plan in refitted)
             plan.Keep();
@@ -182,7 +185,7 @@ public sealed class QuantizedModel : IDisposable
         Entries = Entries(variant),
         Gpu = selection.Target switch
         {
-            CudaProvider.Target => new CudaProvider(options.CudaDevice, new Dictionary<string, string>(GpuProvider.OnStream(options.CudaStream).Concat(options.CudaOptions)), Resident(variant)),
+            CudaProvider.Target => CudaProvider.Of(Resident(variant), options),
             TensorRtProvider.Target => TensorRtProvider.Of(variant.TensorRt!, Path.GetDirectoryName(files.ModelPath)!, Resident(variant), options),
             _ => null,
         },

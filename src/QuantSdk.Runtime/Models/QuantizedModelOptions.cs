@@ -32,6 +32,12 @@ public sealed record QuantizedModelOptions
     public IReadOnlyDictionary<string, string> TensorRtOptions { get; init; } = new Dictionary<string, string>();
 
     /// <summary>
+    /// Whether a GPU's kernels are recorded once and replayed (a CUDA graph), which saves their launching; null (the default): as the model was built. A recording is for
+    /// one set of buffers: the model can then be bound once, for one set of shapes (QSDK7064).
+    /// </summary>
+    public bool? CudaGraph { get; init; }
+
+    /// <summary>
     /// A CUDA stream of the app (a <c>cudaStream_t</c>) that a variant for CUDA or TensorRT works on; 0 (the default) leaves it a stream of its own. The stream must
     /// outlive the model.
     /// </summary>

@@ -25,10 +25,14 @@ internal sealed record TensorRtProvider(int Device, IReadOnlyDictionary<string, 
             entries["trt_weight_stripped_engine_enable"] = "1";
             entries["trt_onnx_model_folder_path"] = folder;
         }
+        if (options.CudaGraph ?? info.CudaGraph)
+            entries["trt_cuda_graph_enable"] = "1";
         foreach (var (key, value) in options.TensorRtOptions)
             entries[key] = value;
         return new TensorRtProvider(options.CudaDevice, entries, resident, info.Profiles);
     }
+
+    public override bool Records => Says("trt_cuda_graph_enable");
 
     public override void AppendTo(SessionOptions session)
     {

@@ -25,7 +25,7 @@ internal sealed class QuantizeCommand : StageCommand<QuantizeResult>
     private static readonly string[] Targets = ["cpu", "tensorrt", "sim"];
 
     private readonly ModelOptions _options;
-    private readonly Option<string[]> _target = new("--target") { Description = "cpu, tensorrt, sim (a graph of float operators that rounds as the others do). Default: cpu.", HelpName = "TARGET", AllowMultipleArgumentsPerToken = true };
+    private readonly Option<string[]> _target = new("--target") { Description = "cpu, tensorrt (in 32-bit floats; `build --targets tensorrt-onnx` writes it in 16), sim (a graph of float operators that rounds as the others do). Default: cpu.", HelpName = "TARGET", AllowMultipleArgumentsPerToken = true };
     private readonly Option<string?> _calibration = new("--calibration") { Description = "Ranges that `quantsdk calibrate` wrote, instead of data.", HelpName = "FILE" };
     private readonly Option<string> _output = new("--output", "-o") { Description = "The folder; it is replaced whole.", HelpName = "FOLDER", Required = true };
 

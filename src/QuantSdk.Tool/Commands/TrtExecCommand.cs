@@ -4,6 +4,7 @@ using QuantSdk.Engines.TensorRt;
 using QuantSdk.Onnx;
 using QuantSdk.Recipes;
 using QuantSdk.Runtime;
+using QuantSdk.Store;
 using QuantSdk.Tool.Output;
 using Spectre.Console;
 
@@ -75,12 +76,16 @@ internal sealed class TrtExecCommand : StageCommand<TrtExecResult>
             trtExec.Path, trtExec.Version.Release, trtExec.Origin, driver ? NvidiaDriver.Version() ?? GpuIdentity.Unknown : null, driver ? GpuIdentity.Of(options.GpuDevice).Model : null);
         if (parse.GetValue(_model) is not { } given)
             return found;
-        var model = OnnxFile.Load(Path.GetFullPath(given));
+        // Builds keep them there, too.
+        var shared = StoreSettings.Parse(null, null, null, null, Environment.CurrentDirectory)?.Directory;
+        var model = OnnxFile.LoadHeaders(Path.GetFullPath(given));
         var request = new PlanRequest
         {
             Name = Path.GetFileNameWithoutExtension(given), Model = model.Path, Graph = model.Graph, Plan = Plan(parse, given), HighPrecision = parse.GetValue(_precision)!, ProjectDirectory = Environment.CurrentDirectory,
+            TimingCaches = shared is null ? null : Path.Combine(shared, "timing"), Locks = shared is null ? null : Path.Combine(shared, "locks"),
         };
-        var command = PlanCommand.Of(trtExec.Version, options, request, request.Plan, null, null);
+        var cache = request.TimingCaches is { } folder ? PlanBuilder.TimingCache(folder, trtExec.Version, GpuIdentity.Of(options.GpuDevice)) : null;
+        var command = PlanCommand.Of(trtExec.Version, options, request, request.Plan, cache, null);
         found = found with { Command = [trtExec.Path, .. command.Build], MeasuredBy = command.Measure is null ? null : [trtExec.Path, .. command.Measure], Profiles = command.Profiles };
         if (parse.GetValue(_dryRun))
             return found;

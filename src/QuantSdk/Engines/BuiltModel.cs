@@ -10,7 +10,11 @@ namespace QuantSdk.Engines;
 
 /// <summary>A model whose files are in the staging folder, with what is said about it.</summary>
 /// <param name="Key">In the store; null without one.</param>
-internal sealed record BuiltModel(Manifest Manifest, BuildReport Report, string? PlanJson, string? CalibrationJson, string? Key);
+internal sealed record BuiltModel(Manifest Manifest, BuildReport Report, string? PlanJson, string? CalibrationJson, string? Key)
+{
+    /// <summary>The plan for TensorRT, where it is another than the CPU's.</summary>
+    public string? TensorRtPlanJson { get; init; }
+}
 
 /// <summary>What running the float model on its data gave.</summary>
 /// <param name="Cut">Where it is cut for caching, resolved; null: nowhere.</param>

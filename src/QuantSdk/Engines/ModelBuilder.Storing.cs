@@ -154,7 +154,7 @@ internal sealed partial class ModelBuilder
             _stages[stage] = "store";
         _stages["model"] = "store";
         return new BuiltModel(
-            manifest, report with { Name = recipe.Name, Model = Path.GetFileName(_request.Model), Recipe = recipe, Seconds = _seconds, Stages = _stages }, plan, calibration, hit.Key);
+            manifest, report with { Name = recipe.Name, Model = Path.GetFileName(_request.Model), Recipe = recipe, Seconds = _seconds, Stages = _stages }, plan, calibration, hit.Key) { TensorRtPlanJson = Text("plan.tensorrt.json") };
 
         string? Text(string file) => hit.Has(file) ? hit.Text(file, folder.Scratch) : null;
     }
@@ -167,6 +167,7 @@ internal sealed partial class ModelBuilder
         foreach (var variant in built.Manifest.Variants)
             entry.AddFiles(variant, folder.Staging);
         entry.AddText("plan.json", built.PlanJson, folder.Scratch);
+        entry.AddText("plan.tensorrt.json", built.TensorRtPlanJson, folder.Scratch);
         entry.AddText("calibration.json", built.CalibrationJson, folder.Scratch);
         _store!.Add(key, "model", _request.Name, entry.Values, entry.Files, _log.Warnings);
         _stages["model"] = "built";

@@ -230,19 +230,21 @@ internal sealed partial class ModelBuilder
             Guided = recipe.GuidanceScale != 1,
             HighPrecision = recipe.HighPrecision,
             ProjectDirectory = _request.ProjectDirectory,
-            TimingCaches = Path.Combine(SharedFolder, "timing"),
-            Locks = Path.Combine(SharedFolder, "locks"),
+            TimingCaches = SharedFolder is null ? null : Path.Combine(SharedFolder, "timing"),
+            Locks = SharedFolder is null ? null : Path.Combine(SharedFolder, "locks"),
         }, _log, _cancellation);
 
         void Wrap(string part, IReadOnlyList<TensorInfo> ins, IReadOnlyList<TensorInfo> outs) =>
-            OnnxFile.SaveGraph(ContextModel.Create(ins, outs, info, part + extension, options.StripWeights ? part + ".onnx" : null), Path.Combine(staging, part + ".context.onnx"));
+            OnnxFile.SaveGraph(ContextModel.Create(ins, outs, info, part + extension, options.StripWeights ? part + ".onnx" : null, Graph(part)), Path.Combine(staging, part + ".context.onnx"));
 
         IReadOnlyList<string> Texts(IReadOnlyList<TensorRtProfile> profiles, Func<ShapeRange, IReadOnlyList<long>> dims) =>
             [.. profiles.Select(p => ShapeText.Write(p.Inputs.Select(r => (r.Input, dims(r))), _request.Model))];
     }
 
-    /// <summary>What builds of a machine share whether or not they have a store: timing caches and the locks of GPUs.</summary>
-    private string SharedFolder => _request.Store?.Directory ?? Path.Combine(Path.GetTempPath(), $"quantsdk-{Environment.UserName}");
+    /// <summary>What builds of a machine share whether or not they may write to a store: timing caches and the locks of GPUs.</summary>
+    private string? SharedFolder => TrtExecSettings.Shared is { } shared ? shared
+        : _request.Store is { Mode: StoreMode.ReadWrite } store ? store.Directory
+        : Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.DoNotVerify) is { Length: > 0 } own ? Path.Combine(own, "quantsdk") : null;
 }
 
 /// <summary>Largest magnitudes by tensor.</summary>

@@ -73,12 +73,15 @@ internal sealed partial class ModelBuilder
         var cached = observed.Cached ?? (observed.Cut is null ? null : Marked(uncut, roles!, CacheCut.Parse(observed.Cut)));
         var model = cached?.Model ?? uncut;
         var inputs = new Lazy<CalibrationInputs?>(() => recipe.Precision == "none" && recipe.CalibrationData.Count == 0 ? null : observed.Inputs ?? ReadInputs(recipe, roles, reference));
-        PlannedModel? planned = null;
+        PlannedModel? planned = null, forTensorRt = null;
         RoundedWeights? rounded = null;
         AutoPrecision? choice = null;
         if (recipe.Precision != "none")
         {
             planned = Phase("Quantize", () => Stage("plan", keys?.Plan, hit => hit.Json<PlannedModel>("plan.json", folder.Scratch), () => MakePlan(recipe, model, roles, observed, cached, costFile), (p, entry) => entry.AddJson("plan.json", p, folder.Scratch)));
+            var apart = recipe with { Targets = [.. recipe.Targets.Where(IsTensorRt)] };
+            forTensorRt = !CostAwarePlacement.ApartForTensorRt(recipe) ? planned
+                : Phase("Quantize", () => Stage("plan.tensorrt", keys?.TensorRtPlan, hit => hit.Json<PlannedModel>("plan.json", folder.Scratch), () => MakePlan(apart, model, roles, observed, cached, null), (p, entry) => entry.AddJson("plan.json", p, folder.Scratch)));
             if (RoundingStage.Applies(planned.Plan) && inputs.Value?.Calibration is { } source)
                 rounded = Phase("Quantize", () => Stage("rounding", keys?.Rounding, hit => ReadRounded(hit, planned.Plan, model, recipe, folder), () => Round(recipe, model, planned.Plan, source, observed.Table!.Rows, folder), (r, entry) => Keep(r, entry, folder)));
             if (recipe.Precision == "auto")
@@ -99,8 +102,9 @@ internal sealed partial class ModelBuilder
         for (var round = 1; ; round++)
         {
             plan = choice?.Plan ?? plan;
+            var tensorRtPlan = choice?.Plan ?? forTensorRt?.Plan;
             if (missing.Length > 0 || withGraph)
-                Phase("Quantize", () => Lower(recipe, missing, model, plan, rounded, cached, roles, amax, withGraph, folder));
+                Phase("Quantize", () => Lower(recipe, missing, model, plan, tensorRtPlan, rounded, cached, roles, amax, withGraph, folder));
             if (missing.Length > 0)
             {
                 var rows = recipe.TensorRt is null ? null : inputs.Value?.HeldOut?.RowShapes(reference.Inputs);
@@ -155,7 +159,7 @@ internal sealed partial class ModelBuilder
             Plans = engines.GetValueOrDefault("tensorrt")?.Plans,
             FullPrecision = engines.Values.Select(e => e.FullPrecision).FirstOrDefault(f => f is not null),
         };
-        return new BuiltModel(manifest, report, plan is null ? null : QuantSdkJson.Write(plan), observed.Table is null ? null : QuantSdkJson.Write(observed.Table), keys?.Model);
+        return new BuiltModel(manifest, report, plan is null ? null : QuantSdkJson.Write(plan), observed.Table is null ? null : QuantSdkJson.Write(observed.Table), keys?.Model) { TensorRtPlanJson = ReferenceEquals(forTensorRt, planned) ? null : QuantSdkJson.Write(forTensorRt!.Plan) };
     }
 
     /// <summary>The cut and the ranges: what the model's data say.</summary>
@@ -207,7 +211,7 @@ internal sealed partial class ModelBuilder
         return model;
     }
 
-    private object? Lower(Recipe recipe, IReadOnlyList<string> targets, OnnxModel model, Plan? plan, RoundedWeights? rounded, CachedModel? cached, DiffusionRoles? roles, AmaxTable amax, bool tensorRt, EngineFolder folder)
+    private object? Lower(Recipe recipe, IReadOnlyList<string> targets, OnnxModel model, Plan? plan, Plan? tensorRtPlan, RoundedWeights? rounded, CachedModel? cached, DiffusionRoles? roles, AmaxTable amax, bool tensorRt, EngineFolder folder)
     {
         if (targets.Contains("cpu"))
         {
@@ -221,7 +225,7 @@ internal sealed partial class ModelBuilder
                 WriteLive(hoisted?.Rest(live) ?? live, portable);
         }
         if (tensorRt)
-            WriteTensorRt(recipe, plan is null ? SimplifiedFloat(model) : Lowering.Lower(model, plan, "tensorrt", rounded), cached, amax, folder);
+            WriteTensorRt(recipe, tensorRtPlan is null ? SimplifiedFloat(model) : Lowering.Lower(model, tensorRtPlan, "tensorrt", rounded), cached, amax, folder);
         return null;
     }
 
@@ -312,6 +316,8 @@ internal sealed partial class ModelBuilder
             File.WriteAllText(path, QuantSdkJson.Write(built.Report));
             if (built.PlanJson is not null)
                 File.WriteAllText(stem + ".plan.json", built.PlanJson);
+            if (built.TensorRtPlanJson is not null)
+                File.WriteAllText(stem + ".tensorrt.plan.json", built.TensorRtPlanJson);
             if (built.CalibrationJson is not null)
                 File.WriteAllText(stem + ".calibration.json", built.CalibrationJson);
         }

@@ -9,9 +9,10 @@ namespace QuantSdk.Engines;
 /// they are put in, or checked, where a result is used.
 /// </summary>
 /// <param name="Calibration">What was observed, and the cut that Cache=auto chose. The same for every CPU, unless the cut was chosen by its times.</param>
+/// <param name="TensorRtPlan">Of the plan for targets of TensorRT, where costs on a CPU decide the other one.</param>
 /// <param name="Engines">Of the lowered and optimised model, by target.</param>
 /// <param name="Model">Of everything together.</param>
-internal sealed record StageKeys(string Calibration, string Plan, string Rounding, IReadOnlyDictionary<string, string> Engines, string Quality, string Model)
+internal sealed record StageKeys(string Calibration, string Plan, string TensorRtPlan, string Rounding, IReadOnlyDictionary<string, string> Engines, string Quality, string Model)
 {
     private static readonly Recipe Defaults = new() { Name = "" };
 
@@ -24,13 +25,14 @@ internal sealed record StageKeys(string Calibration, string Plan, string Roundin
             "calibration", BuildPlatform.Tool, platform.OnnxRuntime, QuantSdkJson.Write(ReadByCalibration(recipe)), inputs.Model, inputs.Conditioner ?? "", inputs.Calibration,
             recipe.ValidationData.Count > 0 ? "validation rows are given" : "", inputs.Scheduler ?? "", Costs(recipe.Cache == "auto"));
         var plan = StoreKey.Of("plan", calibration, QuantSdkJson.Write(ReadByPlan(recipe)), Costs(CostAwarePlacement.Applies(recipe)));
+        var tensorRtPlan = CostAwarePlacement.ApartForTensorRt(recipe) ? StoreKey.Of("plan", calibration, QuantSdkJson.Write(ReadByPlan(recipe)), "") : plan;
         var rounding = recipe.Weights is "int4" or "int2" ? StoreKey.Of("rounding", plan, recipe.Targets.Any(t => t != "cpu") ? "positive scales" : "") : plan;
         // An engine whose formats are chosen by its quality is a function of what that is judged by.
         var judged = recipe.Precision == "auto" ? QuantSdkJson.Write(recipe with { Name = "", CalibrationData = [], ValidationData = [], Scheduler = null, ConditionedBy = null, Costs = null }) + inputs.Validation : "";
         var engines = recipe.Targets.ToDictionary(
-            t => t, t => StoreKey.Of("engine", rounding, t, QuantSdkJson.Write(ReadByEngine(recipe, t)), judged, t == "cpu" ? platform.Cpu : t == "tensorrt" ? platform.TensorRt + inputs.Plugins : ""), StringComparer.Ordinal);
+            t => t, t => StoreKey.Of("engine", t == "cpu" || tensorRtPlan == plan ? rounding : tensorRtPlan, t, QuantSdkJson.Write(ReadByEngine(recipe, t)), judged, t == "cpu" ? platform.Cpu : t == "tensorrt" ? platform.TensorRt + inputs.Plugins : ""), StringComparer.Ordinal);
         var quality = StoreKey.Of("quality", [.. engines.Values, QuantSdkJson.Write(ReadByQuality(recipe)), inputs.Validation, platform.Cpu]);
-        return new StageKeys(calibration, plan, rounding, engines, quality, StoreKey.Of("model", quality));
+        return new StageKeys(calibration, plan, tensorRtPlan, rounding, engines, quality, StoreKey.Of("model", quality));
     }
 
     /// <summary>The recipe with everything that calibration does not read as it is by default; files stand in the key by their content.</summary>

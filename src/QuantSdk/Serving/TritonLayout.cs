@@ -62,7 +62,7 @@ internal sealed record TritonLayout(TritonConfig Config, IReadOnlyDictionary<str
         if (info is null)
         {
             files[Graph] = engine.PathOf(model);
-            if (engine.Variant.DisabledOptimizers.Count > 0)
+            if (engine.Variant.DisabledOptimizers.Count > 0 && engine.Manifest.Precision != "none")
                 notes.Add($"At the build {string.Join(", ", engine.Variant.DisabledOptimizers)} of ONNX Runtime was off, which a server cannot be told: layers may run in float.");
         }
         else

@@ -1,10 +1,13 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
 namespace QuantSdk.Store;
 
 /// <summary>
 /// Keeps two builds from doing the same work at once. Nothing depends on it for being right: where it cannot be had (a folder that is only
 /// read, a network share without locks) both work, and the second result replaces the first by an equal one.
 /// </summary>
-internal sealed class StoreLock : IDisposable
+internal sealed partial class StoreLock : IDisposable
 {
     private static readonly TimeSpan Poll = TimeSpan.FromMilliseconds(50);
 
@@ -52,7 +55,25 @@ internal sealed class StoreLock : IDisposable
         }
     }
 
+    /// <summary>
+    /// Programs that are started from now on hold it, too: where this process is killed, it is free when they have ended. On Linux; elsewhere it is
+    /// free at once.
+    /// </summary>
+    public StoreLock Inherited()
+    {
+        if (_file is not null && OperatingSystem.IsLinux())
+        {
+            const int setFlags = 2;
+            _ = FileControl(_file.SafeFileHandle, setFlags, 0);
+        }
+        return this;
+    }
+
     public void Dispose() => _file?.Dispose();
+
+    /// <summary>Flag 1, FD_CLOEXEC, which .NET sets on every file, keeps a file from programs that are started.</summary>
+    [LibraryImport("libc", EntryPoint = "fcntl")]
+    private static partial int FileControl(SafeFileHandle file, int command, int flags);
 
     /// <summary>EWOULDBLOCK of flock(2) (11 on Linux, 35 on macOS); a sharing violation on Windows.</summary>
     private static bool IsHeld(IOException e) => OperatingSystem.IsWindows() ? (e.HResult & 0xFFFF) is 32 or 33 : e.HResult is 11 or 35;

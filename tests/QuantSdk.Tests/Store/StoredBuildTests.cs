@@ -26,8 +26,8 @@ public sealed class StoredBuildTests
         Same("calibration:store cpu:store model:store plan:store quality:store");
         // A gate is checked, and nothing is run.
         Same("calibration:store cpu:store model:store plan:store quality:store", ("MinSqnr", "10"));
-        Same("amax:built calibration:store cpu:store model:built plan:store quality:built tensorrt-onnx:built", ("Targets", "cpu;tensorrt-onnx"));
-        Same("amax:store calibration:store cpu:store model:built plan:store quality:built tensorrt-onnx:built", ("Targets", "cpu;tensorrt-onnx"), ("HighPrecision", "bf16"));
+        Same("amax:built calibration:store cpu:store model:built plan:store plan.tensorrt:built quality:built tensorrt-onnx:built", ("Targets", "cpu;tensorrt-onnx"));
+        Same("amax:store calibration:store cpu:store model:built plan:store plan.tensorrt:store quality:built tensorrt-onnx:built", ("Targets", "cpu;tensorrt-onnx"), ("HighPrecision", "bf16"));
         Same("calibration:store cpu:built model:built plan:store quality:built", ("Prepacked", "false"));
         // Planned anew from the stored sample.
         Same("calibration:store cpu:built model:built plan:built quality:built", ("SmoothQuant", "off"));

@@ -11,7 +11,7 @@ internal static class Grammar
 {
     private const string Table = """
         s - - onnx saveEngine loadEngine exportTimes exportProfile exportOutput exportLayerInfo timingCacheFile leanDLLPath tempdir tempfileControls
-        s - - sparsity profilingVerbosity hardwareCompatibilityLevel useRuntime tacticSources preview layerDeviceTypes inputIOFormats outputIOFormats loadInputs percentile
+        s - - sparsity profilingVerbosity hardwareCompatibilityLevel useRuntime tacticSources preview layerDeviceTypes inputIOFormats outputIOFormats loadInputs percentile remoteAutoTuningConfig dumpKernelText
         s - 9.1 model deploy output
         i - 9.1 batch maxBatch
         s - 10.0 nvtxMode

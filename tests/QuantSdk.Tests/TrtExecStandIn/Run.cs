@@ -14,7 +14,8 @@ internal sealed partial class Run(StandInVersion version, string failure, string
         switch (failure)
         {
             case Trouble.ProbeHangs:
-                Thread.Sleep(Timeout.Infinite);
+                while (Directory.Exists(folder))
+                    Thread.Sleep(20);
                 break;
             case Trouble.ProbeSaysNothing: return 0;
             case Trouble.ProbeFails:
@@ -108,7 +109,8 @@ internal sealed partial class Run(StandInVersion version, string failure, string
                 // With a child of its own, as a tuner has.
                 using (var tuner = Process.Start("sleep", "600"))
                 {
-                    while (!File.Exists(StandInTrtExec.Release(folder)))
+                    // A test that has failed leaves nobody who would release it.
+                    while (!File.Exists(StandInTrtExec.Release(folder)) && Directory.Exists(folder))
                         Thread.Sleep(20);
                     tuner.Kill();
                 }

@@ -18,29 +18,35 @@ internal static class ContextModel
         [DataType.Float, DataType.Float16, DataType.Bfloat16, DataType.Int64, DataType.Int32, DataType.Int8, DataType.Uint8, DataType.Bool];
 
     /// <summary>A wrapper with the inputs and outputs of the graph that was given to trtexec, the names of their dimensions kept.</summary>
-    /// <inheritdoc cref="Create(IReadOnlyList{TensorInfo}, IReadOnlyList{TensorInfo}, TensorRtInfo, string, string?)"/>
+    /// <inheritdoc cref="Create(IReadOnlyList{TensorInfo}, IReadOnlyList{TensorInfo}, TensorRtInfo, string, string?, GraphProto?)"/>
     public static ModelProto Create(GraphProto graph, TensorRtInfo info, string plan, string? onnx = null)
     {
         var initializers = graph.Initializer.Select(t => t.Name).ToHashSet(StringComparer.Ordinal);
         return Create([.. graph.Input.Where(i => !initializers.Contains(i.Name)).Select(Signature)], [.. graph.Output.Select(Signature)], info, plan, onnx);
     }
 
-    /// <summary>A wrapper with given inputs and outputs. Dimensions of −1 become <c>free_dim_0</c>, <c>free_dim_1</c>, ….</summary>
+    /// <summary>A wrapper with given inputs and outputs. Dimensions of −1 keep their names, or become <c>free_dim_0</c>, <c>free_dim_1</c>, ….</summary>
     /// <param name="info">What the plan was built by and for.</param>
     /// <param name="plan">The plan's file name; the wrapper lies in the same folder.</param>
     /// <param name="onnx">The file name of the model whose weights a plan without weights is completed with; null for a plan that has its own.</param>
+    /// <param name="graph">What was given to trtexec, for the names of dimensions: equal names tell that a batch is one everywhere. Null: none is known.</param>
     /// <exception cref="QuantSdkException">QSDK4070: a tensor of a type that plans cannot have at their ends.</exception>
     /// <exception cref="ArgumentException">A path, or a name with "..", which the provider refuses anywhere in it.</exception>
-    public static ModelProto Create(IReadOnlyList<TensorInfo> inputs, IReadOnlyList<TensorInfo> outputs, TensorRtInfo info, string plan, string? onnx = null)
+    public static ModelProto Create(IReadOnlyList<TensorInfo> inputs, IReadOnlyList<TensorInfo> outputs, TensorRtInfo info, string plan, string? onnx = null, GraphProto? graph = null)
     {
         var free = 0;
+        var known = (graph is null ? [] : graph.Input.Concat(graph.Output)).GroupBy(v => v.Name, StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.First().Type.TensorType.Shape?.Dim, StringComparer.Ordinal);
         return Create([.. inputs.Select(Value)], [.. outputs.Select(Value)], info, plan, onnx);
 
         ValueInfoProto Value(TensorInfo tensor)
         {
             var shape = new TensorShapeProto();
-            foreach (var dim in tensor.Shape)
-                shape.Dim.Add(dim < 0 ? new TensorShapeProto.Types.Dimension { DimParam = $"free_dim_{free++}" } : new TensorShapeProto.Types.Dimension { DimValue = dim });
+            for (var i = 0; i < tensor.Shape.Count; i++)
+            {
+                var name = known.GetValueOrDefault(tensor.Name)?.ElementAtOrDefault(i)?.DimParam;
+                shape.Dim.Add(tensor.Shape[i] >= 0 ? new TensorShapeProto.Types.Dimension { DimValue = tensor.Shape[i] }
+                    : new TensorShapeProto.Types.Dimension { DimParam = string.IsNullOrEmpty(name) ? $"free_dim_{free++}" : name });
+            }
             var type = Array.Find(s_types, t => ElementType.Name((int)t) == tensor.Type);
             if (type == DataType.Undefined)
                 throw NoEnd(tensor.Name, tensor.Type);

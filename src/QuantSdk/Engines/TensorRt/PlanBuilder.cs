@@ -85,7 +85,7 @@ internal sealed class PlanBuilder
         if (_request.Locks is not { } folder)
             return null;
         string[] paths = [.. Enumerable.Range(0, slots).Select(s => Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"trtexec-{GpuIdentity.FileName(gpu.Lock)}.{s}.lock")))];
-        return StoreLock.TakeAny(paths, () => _log.Notice($"{_request.Name}: waits for another build's trtexec on the same GPU (QuantSdkTrtExecParallelism={slots})."), _cancellation);
+        return StoreLock.TakeAny(paths, () => _log.Notice($"{_request.Name}: waits for another build's trtexec on the same GPU (QuantSdkTrtExecParallelism={slots})."), _cancellation).Inherited();
     }
 
     private TrtExecOutput RunBuild(PlanCommand command, string? cache, RunLog runLog)

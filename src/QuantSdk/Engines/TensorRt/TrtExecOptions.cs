@@ -74,7 +74,7 @@ internal static class TrtExecOptions
         foreach (var name in (string[])["tuneBuildRouteFile", "tuningCacheFile", "loadRefOutputs", "refPair", "saveAllEngines"])
             yield return new(name, FileName, Files, v111, Instead: files);
         foreach (var name in (string[])["remoteAutoTuningConfig", "dumpKernelText"])
-            yield return new(name, FileName, Files, v100, Instead: files);
+            yield return new(name, FileName, Files, Instead: files);
         yield return new("safetyPlugins", FileName, Files, v100, Instead: files);
 
         // How kernels are searched for.

@@ -6,6 +6,9 @@ namespace QuantSdk.Engines.TensorRt;
 /// <summary>What a run of trtexec has said, line by line, from both of its streams.</summary>
 internal sealed partial class TrtExecOutput(Action<string>? progress = null)
 {
+    /// <summary>The log has them all.</summary>
+    private const int MostWarnings = 20_000;
+
     private readonly List<TrtExecMessage> _messages = [];
     private readonly PerformanceSummary _performance = new();
     private TrtExecMessage? _open;
@@ -61,7 +64,8 @@ internal sealed partial class TrtExecOutput(Action<string>? progress = null)
     private void Add(char level, bool isLibrary, string text)
     {
         _open = new TrtExecMessage(level, isLibrary, text);
-        _messages.Add(_open);
+        if (level != 'W' || _messages.Count < MostWarnings)
+            _messages.Add(_open);
     }
 
     private void Inform(TrtExecLine line)

@@ -33,6 +33,11 @@ internal static class TrtExecProcess
         };
         foreach (var argument in arguments)
             start.ArgumentList.Add(argument);
+        if (Libraries(path) is { } libraries)
+        {
+            var variable = OperatingSystem.IsWindows() ? "PATH" : "LD_LIBRARY_PATH";
+            start.Environment[variable] = start.Environment.TryGetValue(variable, out var set) && !string.IsNullOrEmpty(set) ? set + Path.PathSeparator + libraries : libraries;
+        }
         using var process = Process.Start(start)!;
         process.StandardInput.Close();
         using var lines = new BlockingCollection<(string Text, bool IsError)>(1024);
@@ -52,6 +57,20 @@ internal static class TrtExecProcess
             // Cancelled, or nobody could take its words: what nobody waits for shall not hold the GPU.
             Kill(process);
             throw;
+        }
+    }
+
+    /// <summary>An archive of TensorRT has trtexec in bin and what it needs in lib beside it, where the system's loader does not look: looked in last.</summary>
+    private static string? Libraries(string path)
+    {
+        var folder = Path.GetFullPath(Path.Combine(Path.GetDirectoryName(File.ResolveLinkTarget(path, returnFinalTarget: true)?.FullName ?? path)!, "..", "lib"));
+        try
+        {
+            return Directory.Exists(folder) && Directory.EnumerateFiles(folder, OperatingSystem.IsWindows() ? "nvinfer*.dll" : "libnvinfer.so*").Any() ? folder : null;
+        }
+        catch (Exception e) when (FileSystemError.Is(e))
+        {
+            return null;
         }
     }
 

@@ -28,6 +28,9 @@ internal static class CostAwarePlacement
     public static bool Applies(Recipe recipe) =>
         recipe.OptimizeFor == "speed" && recipe.Targets.Contains("cpu") && recipe.Weights == "int8" && recipe.Activations is "int8" or "int8-dynamic";
 
+    /// <summary>True where TensorRT has a plan of its own: what is slower in int8 on a CPU need not be on a GPU.</summary>
+    public static bool ApartForTensorRt(Recipe recipe) => Applies(recipe) && recipe.Precision != "auto" && recipe.Targets.Any(t => t != "cpu");
+
     /// <summary>Rows that a model is taken to run at once: with guidance, the conditional and the unconditional one.</summary>
     public static int BatchOf(Recipe recipe) => recipe.Scheduler is not null && recipe.GuidanceScale != 1 ? 2 : 1;
 

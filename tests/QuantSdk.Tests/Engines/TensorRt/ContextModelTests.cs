@@ -103,6 +103,9 @@ public sealed class ContextModelTests
             new[] { "free_dim_0", "free_dim_1", "free_dim_2" },
             named.Input.Concat(named.Output).SelectMany(v => v.Type.TensorType.Shape.Dim).Where(d => d.HasDimParam).Select(d => d.DimParam).ToArray());
         Assert.AreEqual(3, named.Input[0].Type.TensorType.Shape.Dim[1].DimValue);
+        var both = ContextModel.Create([new("x", "float", [-1, 3])], [new("y", "float", [-1, -1])], s_info, "model.plan", graph: graph).Graph;
+        Assert.AreEqual("batch", both.Input[0].Type.TensorType.Shape.Dim[0].DimParam);
+        CollectionAssert.AreEqual(new[] { "batch", "free_dim_0" }, both.Output[0].Type.TensorType.Shape.Dim.Select(d => d.DimParam).ToArray());
     }
 
     /// <summary>With a float16 tensor ONNX Runtime looks for a kernel before it looks at providers.</summary>

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using QuantSdk.Engines.TensorRt;
+using QuantSdk.Onnx;
 using QuantSdk.Runtime;
 using QuantSdk.TrtExecStandIn;
 
@@ -34,6 +35,18 @@ public sealed class PlanBuilderTests
         Assert.AreEqual(JsonValueKind.Object, layers.RootElement.GetProperty("Layers")[0].ValueKind, "layers without details");
         CollectionAssert.AreEqual((int[])[1, 2, 3, 4], plan.Log.Done.ToArray());
         Assert.Contains($"--saveEngine={plan.Request.Plan}", built.Arguments);
+    }
+
+    /// <summary>What trtexec makes of names that its grammar has signs for, through a process and against the model's own inputs.</summary>
+    [TestMethod]
+    public void Names_with_signs_and_several_profiles_reach_trtexec_as_they_are()
+    {
+        using var plan = new PlanCase(model: TrtModels.Model([("x:0", TensorProto.Types.DataType.Float, ["n", 3]), ("a b=c\"$(x)", TensorProto.Types.DataType.Float, ["n", "m"])]));
+        plan.Options = plan.Options with { MinShapes = ["x:0:1x3,a*:1x1", "x:0:4x3,a*:4x1"], OptShapes = ["x:0:2x3,a*:2x1", "x:0:4x3,a*:4x5"], MaxShapes = ["x:0:3x3,a*:3x1", "x:0:9x3,a*:9x9"] };
+        Assert.HasCount(2, plan.Build().Profiles);
+        var log = File.ReadAllText(plan["obj/unet.trtexec.log"]);
+        StringAssert.Contains(log, "Set shape of input tensor x:0 for optimization profile 1 to: MIN=4x3 OPT=4x3 MAX=9x3");
+        StringAssert.Contains(log, "Set shape of input tensor a b=c\"$(x) for optimization profile 1 to: MIN=4x1 OPT=4x5 MAX=9x9");
     }
 
     [TestMethod]

@@ -140,6 +140,42 @@ public sealed class PlanCommandTests
             Assert.AreEqual(string.Join(' ', CommandLineParser.Options(version).Order(StringComparer.Ordinal)), string.Join(' ', TrtExecOptions.All.Where(o => o.IsIn(Version(version))).Select(o => o.Name).Order(StringComparer.Ordinal)), version.Family);
     }
 
+    /// <summary>The rows of docs/tensorrt.md: each wish is met from the version on that is written there, and until that one.</summary>
+    [TestMethod]
+    [DataRow("types as the graph says, the default | 9.1 on", "9.0", "9.1", "11.1", null)]
+    [DataRow("| until 10.16, deprecated from 10.14 on", null, "8.6", "10.16", "11.0")]
+    [DataRow("`HighPrecision=bf16` with `StronglyTyped=false` | 9.1 to 10.16", "9.0", "9.1", "10.16", "11.0")]
+    [DataRow("| int4 | 10.0 on;", "9.3", "10.0", "11.1", null)]
+    [DataRow("with `StronglyTyped=false` 10.1 to 10.16", "10.0", "10.1", "10.16", "11.0")]
+    [DataRow("| 4-bit floats | 10.8 on", "10.7", "10.8", "11.1", null)]
+    [DataRow("| several profiles | 9.1 on", "9.0", "9.1", "11.1", null)]
+    [DataRow("| `StripWeights` | 9.3 on", "9.2", "9.3", "11.1", null)]
+    [DataRow("| `HardwareCompatibility=sameComputeCapability` | 10.9 on", "10.8", "10.9", "11.1", null)]
+    public void The_page_says_what_each_version_can(string row, string? before, string first, string last, string? after)
+    {
+        StringAssert.Contains(File.ReadAllText(Path.Combine(Repository.Root, "docs", "tensorrt.md")), row);
+        var weak = row.Contains("StronglyTyped=false", StringComparison.Ordinal) || row.StartsWith("| until", StringComparison.Ordinal);
+        var type = row.Contains("int4", StringComparison.Ordinal) || row.StartsWith("with", StringComparison.Ordinal) ? DataType.Int4 : row.Contains("4-bit floats", StringComparison.Ordinal) ? DataType.Float4E2M1 : DataType.Int8;
+        string[] shapes = row.Contains("profiles", StringComparison.Ordinal) ? ["sample:1x4x64x64", "sample:2x4x64x64"] : [];
+        foreach (var (family, can) in ((string?, bool)[])[(before, false), (first, true), (last, true), (after, false)])
+        {
+            if (family is null)
+                continue;
+            var version = TensorRtVersion.Parse(family)!.Value;
+            var options = new TensorRtOptions
+            {
+                // 8.6 to 9.0 have weakly typed networks alone: what is asked for beside that is asked for in those.
+                StronglyTyped = !weak && (version >= new TensorRtVersion(9, 1, 0) || row.StartsWith("types", StringComparison.Ordinal)), MinShapes = shapes, OptShapes = shapes, MaxShapes = shapes,
+                StripWeights = row.Contains("StripWeights", StringComparison.Ordinal), HardwareCompatibility = row.Contains("sameCompute", StringComparison.Ordinal) ? "sameComputeCapability" : "none",
+            };
+            var request = Request(TrtModels.Small(type).Graph) with { HighPrecision = row.Contains("bf16", StringComparison.Ordinal) ? "bf16" : "fp16" };
+            if (can)
+                PlanCommand.Of(version, options, request, "/p", null, null);
+            else
+                Assert.AreEqual("QSDK4026", Assert.ThrowsExactly<QuantSdkException>(() => PlanCommand.Of(version, options, request, "/p", null, null)).Code, family);
+        }
+    }
+
     [TestMethod]
     [DataRow("--fp16=false", "QSDK4030"), DataRow("--noTF32=false", "QSDK4030"), DataRow("--avgTiming", "QSDK4030"), DataRow("--avgTiming=8x", "QSDK4030"), DataRow("--avgTiming 8", "QSDK4030"), DataRow("-v", "QSDK4030"), DataRow("verbose", "QSDK4030")]
     [DataRow("--onnx=other.onnx", "QSDK4030"), DataRow("--saveEngine=/etc/passwd", "QSDK4030"), DataRow("--exportProfile=x", "QSDK4030"), DataRow("--loadInputs=a:b", "QSDK4030"), DataRow("--staticPlugins=evil.so", "QSDK4030"), DataRow("--tempdir=/tmp", "QSDK4030")]

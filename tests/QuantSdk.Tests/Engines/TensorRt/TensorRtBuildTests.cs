@@ -3,6 +3,7 @@ using QuantSdk.Engines;
 using QuantSdk.Engines.TensorRt;
 using QuantSdk.Onnx;
 using QuantSdk.Runtime;
+using QuantSdk.Serving;
 using QuantSdk.Store;
 using QuantSdk.TrtExecStandIn;
 using static QuantSdk.Onnx.TensorProto.Types;
@@ -38,6 +39,8 @@ public sealed class TensorRtBuildTests
         StringAssert.Contains(log[0], "tensorrt passed over:");
         Assert.IsGreaterThan(25, result.Manifest.Quality.Min(q => q.SqnrDb));
         Assert.AreEqual("10.13.3.9", result.Report.Plans!.Single().Version.ToString());
+        // A server joins requests as far as the plan goes: the wrapper says that the batch is one.
+        Assert.AreEqual(8, TritonRepository.Write([folder["engine"]], folder["repository"], new TritonOptions()).Single().MaxBatchSize);
     }
 
     [TestMethod]
@@ -57,6 +60,20 @@ public sealed class TensorRtBuildTests
         Assert.IsFalse(OnnxFile.Load(folder["engine/tensorrt/model.onnx"]).Graph.Initializer.Any(t => t.DataType == (int)DataType.Float16));
         var arguments = StandInTrtExec.Runs(folder["trt"])[^1].Arguments;
         CollectionAssert.IsSubsetOf((string[])["--fp16", "--int8", "--builderOptimizationLevel=4"], arguments.ToArray());
+    }
+
+    [TestMethod]
+    public void A_cpu_beside_it_changes_nothing_in_the_graph_for_TensorRT()
+    {
+        using var folder = new TempFolder();
+        var metadata = new Dictionary<string, string> { ["CalibrationData"] = "digits_calib.npz", ["Targets"] = "tensorrt-onnx" };
+        var alone = Build(folder, "digits_cnn.onnx", "10.13", metadata);
+        var graph = File.ReadAllBytes(folder["engine/tensorrt/model.onnx"]);
+        var both = Build(folder, "digits_cnn.onnx", "10.13", new(metadata) { ["Targets"] = "tensorrt-onnx;cpu" });
+        // Some layers do not pay on the CPU, and only there.
+        Assert.IsTrue(both.Report.Layers < alone.Report.Layers || both.Report.Kept.All(k => !k.Reason.Contains("slower in int8 on this CPU", StringComparison.Ordinal)));
+        CollectionAssert.AreEqual(graph, File.ReadAllBytes(folder["engine/tensorrt/model.onnx"]));
+        Assert.IsTrue(File.Exists(folder["m.tensorrt.plan.json"]));
     }
 
     [TestMethod]
@@ -194,7 +211,7 @@ public sealed class TensorRtBuildTests
         foreach (var key in adapt is null ? [] : metadata.Keys.Where(k => k.EndsWith("Shapes", StringComparison.Ordinal)).ToArray())
             metadata[key] = adapt!(model, metadata[key]);
         var path = family is null ? folder["nowhere/trtexec"] : StandInTrtExec.Write(folder["trt"], family, failure);
-        var request = ModelBuilderTests.Request(folder, model, metadata) with { TrtExec = new TrtExecSettings(path, folder["trtexec.json"], driver, null, folder["logs"]), Store = store };
+        var request = ModelBuilderTests.Request(folder, model, metadata) with { TrtExec = new TrtExecSettings(path, folder["trtexec.json"], driver, null, folder["logs"], folder["shared"]), Store = store };
         return ModelBuilder.Build(request, log ?? new SilentLog(), default);
     }
 

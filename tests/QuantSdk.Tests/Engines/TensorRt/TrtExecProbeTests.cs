@@ -61,6 +61,24 @@ public sealed class TrtExecProbeTests
         Assert.Throws<OperationCanceledException>(() => TrtExecProbe.Version(path, null, TimeSpan.FromMinutes(1), cancellation.Token));
     }
 
+    /// <summary>An unpacked archive needs no LD_LIBRARY_PATH, and one that is set goes before it.</summary>
+    [TestMethod]
+    public void Libraries_beside_the_program_are_found()
+    {
+        using var folder = new TempFolder();
+        Directory.CreateDirectory(folder["TensorRT-10.13.3.9/bin"]);
+        Directory.CreateDirectory(folder["TensorRT-10.13.3.9/lib"]);
+        var program = folder["TensorRT-10.13.3.9/bin/trtexec"];
+        File.WriteAllText(program, $"#!/bin/sh\necho \"$LD_LIBRARY_PATH\" > '{folder["seen"]}'\necho '&&&& RUNNING TensorRT.trtexec [TensorRT v101303] [b9] # trtexec --help'\n");
+        StandInTrtExec.Executable(program);
+        var before = Environment.GetEnvironmentVariable("LD_LIBRARY_PATH") ?? "";
+        TrtExec.Find(new(program), default);
+        Assert.AreEqual(before, File.ReadAllText(folder["seen"]).TrimEnd());
+        File.WriteAllText(folder["TensorRT-10.13.3.9/lib/libnvinfer.so.10"], "");
+        TrtExec.Find(new(folder["TensorRT-10.13.3.9"]), default);
+        Assert.AreEqual((before.Length > 0 ? before + ":" : "") + folder["TensorRT-10.13.3.9/lib"], File.ReadAllText(folder["seen"]).TrimEnd());
+    }
+
     [TestMethod]
     public void What_cannot_be_started_and_what_is_too_old()
     {
