@@ -39,9 +39,19 @@ public sealed class ModelBinding : IDisposable
             : new BoundOutput(port, Resolve(port, symbols), model.Device?.Holds(port) == true ? model.Device : null))];
         _binding = session.CreateIoBinding();
         (_sent, _bound) = (new int[inputs.Length], new OrtValue[inputs.Length]);
-        for (var i = 0; i < inputs.Length; i++)
-            Send(i);
-        BindOutputs();
+        try
+        {
+            for (var i = 0; i < inputs.Length; i++)
+                Send(i);
+            BindOutputs();
+        }
+        catch
+        {
+            _binding.Dispose();
+            foreach (var output in _outputs)
+                output.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The memory of an input. Its content stays from run to run.</summary>

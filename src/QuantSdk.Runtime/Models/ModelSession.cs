@@ -79,18 +79,25 @@ internal sealed class ModelSession : IDisposable
             if (!inputShapes.ContainsKey(input.Name))
                 throw new QuantSdkException("QSDK7020", $"'{File}': the input '{input.Name}' ({input}) is missing. The model's inputs are {List(Inputs)}.", File);
         TensorRtShapes.Check(_profiles, inputShapes, File);
-        BoundInput[] own = [.. Inputs.Select(input => new BoundInput(input, input.Check(inputShapes[input.Name], File), Device is { IsFixed: true } ? Device : null))];
-        if (Hoisted.Count == 0)
-            return Bind(own);
+        long[][] shapes = [.. Inputs.Select(input => input.Check(inputShapes[input.Name], File))];
+        // Before anything is allocated: memory of the GPU that a finaliser frees after the session is gone takes the process down.
         CheckFixed();
-        var hoisted = new HoistedValues(this, own);
+        var own = new List<BoundInput>();
+        HoistedValues? hoisted = null;
         try
         {
+            foreach (var (input, shape) in Inputs.Zip(shapes))
+                own.Add(new BoundInput(input, shape, Device is { IsFixed: true } ? Device : null));
+            if (Hoisted.Count == 0)
+                return Remember(new ModelBinding(this, _session, [.. own]));
+            hoisted = new HoistedValues(this, [.. own]);
             return Remember(new ModelBinding(this, _session, [.. own, .. hoisted.Lend(Hoisted)], hoisted));
         }
         catch
         {
-            hoisted.Dispose();
+            hoisted?.Dispose();
+            own.ForEach(input => input.Dispose());
+            _wasBound = false;
             throw;
         }
     }
