@@ -6,6 +6,7 @@ CultureInfo.DefaultThreadCurrentCulture = CultureInfo.CurrentCulture = CultureIn
 (string Name, string What, Action<Report> Run)[] benchmarks =
 [
     ("quantise", "UNet, MMDiT and CNN by the peers' protocol: SQNR, int8 share, cost of quantising", QuantiseBench.Run),
+    ("half", "graphs for TensorRT in 16 bits: what that costs beside int8", HalfBench.Run),
     ("fidelity", "every model and format: error and end metric of naive min/max and of our default; [model…] [format…] for a part", report => FidelityBench.Run(report, [])),
     ("block", "an SD-like block and an 8x larger model: int8 against float, calibration against plain forwards", BlockBench.Run),
     ("engine", "load time and memory of a built engine against the float .onnx", EngineBench.Run),

@@ -177,7 +177,7 @@ internal sealed partial class ModelBuilder
 
     private static PlannedModel MakePlan(Recipe recipe, OnnxModel model, DiffusionRoles? roles, ObservedModelData observed, CachedModel? cached, CostFile? costs)
     {
-        var (placement, layerCosts) = CostAwarePlacement.Decide(model, Placement.Decide(model, recipe, roles), observed.Table!, recipe, costs?.Table, CpuFeatures.Current);
+        var (placement, layerCosts) = CostAwarePlacement.Decide(model, TensorRtWeights.Fit(Placement.Decide(model, recipe, roles), model, recipe), observed.Table!, recipe, costs?.Table, CpuFeatures.Current);
         var plan = Planner.Make(model, placement, observed.Table!, recipe, observed.Samples) with { Cached = cached is null ? null : [.. cached.Tensors.Select(t => t.Name)] };
         return new PlannedModel(plan, layerCosts);
     }

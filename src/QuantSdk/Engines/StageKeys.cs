@@ -24,8 +24,8 @@ internal sealed record StageKeys(string Calibration, string Plan, string TensorR
         var calibration = StoreKey.Of(
             "calibration", BuildPlatform.Tool, platform.OnnxRuntime, QuantSdkJson.Write(ReadByCalibration(recipe)), inputs.Model, inputs.Conditioner ?? "", inputs.Calibration,
             recipe.ValidationData.Count > 0 ? "validation rows are given" : "", inputs.Scheduler ?? "", Costs(recipe.Cache == "auto"));
-        var plan = StoreKey.Of("plan", calibration, QuantSdkJson.Write(ReadByPlan(recipe)), Costs(CostAwarePlacement.Applies(recipe)));
-        var tensorRtPlan = CostAwarePlacement.ApartForTensorRt(recipe) ? StoreKey.Of("plan", calibration, QuantSdkJson.Write(ReadByPlan(recipe)), "") : plan;
+        var plan = StoreKey.Of("plan", calibration, QuantSdkJson.Write(ReadByPlan(recipe)), Costs(CostAwarePlacement.Applies(recipe)), recipe.Weights == "int4" && recipe.Targets.Any(t => t != "cpu") ? "blocks of TensorRT" : "");
+        var tensorRtPlan = CostAwarePlacement.ApartForTensorRt(recipe) ? StoreKey.Of("plan", calibration, QuantSdkJson.Write(ReadByPlan(recipe)), "", "") : plan;
         var rounding = recipe.Weights is "int4" or "int2" ? StoreKey.Of("rounding", plan, recipe.Targets.Any(t => t != "cpu") ? "positive scales" : "") : plan;
         // An engine whose formats are chosen by its quality is a function of what that is judged by.
         var judged = recipe.Precision == "auto" ? QuantSdkJson.Write(recipe with { Name = "", CalibrationData = [], ValidationData = [], Scheduler = null, ConditionedBy = null, Costs = null }) + inputs.Validation : "";

@@ -49,6 +49,7 @@ internal static class Planner
         var block = formats.Weights switch
         {
             _ when layer.IsConvolution => 0,
+            "int4" when recipe.Targets.Any(t => t != "cpu") => TensorRtWeights.Block(reduction, recipe),
             "int4" or "int2" => Math.Min(recipe.BlockSize ?? 128, reduction),
             "int8" => Math.Min(recipe.BlockSize ?? 0, reduction),
             _ => recipe.BlockSize ?? 0,

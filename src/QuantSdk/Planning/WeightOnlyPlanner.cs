@@ -30,7 +30,7 @@ internal static class WeightOnlyPlanner
             }
             layers.Add(new LayerPlan(
                 layer.Node.Label(), layer.Op, layer.Module, new TensorPlan(layer.Activation, "float", 0, 0, 0),
-                new WeightPlan(layer.Weight, recipe.Weights, layer.WeightAxis, BlockSize(layer, weight, recipe), recipe.WeightZeroPoint), layer.Bias, null, 0));
+                new WeightPlan(layer.Weight, recipe.Weights, layer.WeightAxis, BlockSize(layer, weight, recipe, target), recipe.WeightZeroPoint), layer.Bias, null, 0));
         }
         return new Plan(2, placement.Samples, layers, kept);
     }
@@ -41,16 +41,14 @@ internal static class WeightOnlyPlanner
             return $"its weight has {weight.Count()} elements; up to {int.MaxValue} are encoded";
         if (target != "tensorrt" || recipe.Weights != "int4")
             return null;
-        if (layer.IsConvolution)
-            return "TensorRT has 4-bit weights for linear layers alone";
-        return Inputs(layer, weight) < 64 ? $"TensorRT takes int4 in blocks of 64 or 128; the weight has {Inputs(layer, weight)} inputs" : null;
+        return TensorRtWeights.Refusal(layer, weight, recipe);
     }
 
     /// <summary>
     /// 128 along the reduction axis for 4 and 2 bits, a smaller power of two where the axis is shorter: ONNX Runtime fuses powers of two
     /// from 16 on. Convolutions and 8 bits: one scale an output channel.
     /// </summary>
-    private static int BlockSize(Layer layer, TensorProto weight, Recipe recipe)
+    private static int BlockSize(Layer layer, TensorProto weight, Recipe recipe, string target)
     {
         if (layer.IsConvolution)
             return 0;
@@ -58,9 +56,9 @@ internal static class WeightOnlyPlanner
             return given;
         if (recipe.Weights == "int8")
             return 0;
-        var inputs = Inputs(layer, weight);
+        var inputs = TensorRtWeights.Inputs(layer, weight);
+        if (target == "tensorrt")
+            return TensorRtWeights.Block(inputs, recipe);
         return inputs >= 128 ? 128 : inputs >= 64 ? 64 : inputs >= 32 ? 32 : 16;
     }
-
-    private static long Inputs(Layer layer, TensorProto weight) => weight.Count() / Math.Max(1, weight.Dims[layer.WeightAxis]);
 }

@@ -92,9 +92,9 @@ public sealed class StageKeysTests
         Assert.AreEqual(both.Plan, cpu.Plan);
         Assert.AreEqual(both.Engines["cpu"], cpu.Engines["cpu"]);
         Assert.AreNotEqual(both.Quality, cpu.Quality);
-        // int4 codes are chosen with positive scales for TensorRT.
+        // int4 has TensorRT's blocks, and positive scales, where that is a target.
         var int4 = s_recipe with { Weights = "int4", Activations = "float" };
-        Assert.AreEqual("rounding", FirstChanged(Of(int4), Of(int4 with { Targets = ["cpu"] })));
+        Assert.AreEqual("plan", FirstChanged(Of(int4), Of(int4 with { Targets = ["cpu"] })));
         // Without a cpu its costs say nothing.
         var exported = s_recipe with { Targets = ["tensorrt-onnx"] };
         // A plan is for one GPU and one version of TensorRT; the graph that it is made of is not.

@@ -120,6 +120,12 @@ public sealed class WeightOnlyBuildTests
         var result = Build(Repository.Digits("digits_cnn.onnx"), last, new() { ["Weights"] = "int4", ["Activations"] = "float", ["Targets"] = "tensorrt-onnx" });
         Assert.IsTrue(result.Plan!.Layers.All(l => l.Op != "Conv"));
         Assert.IsTrue(result.Report.Kept.Any(k => k.Reason.Contains("TensorRT has 4-bit weights for linear layers alone", StringComparison.Ordinal)));
+        // 96 inputs are not whole blocks of 64, with data or without.
+        Assert.IsTrue(result.Report.Kept.Any(k => k.Reason.Contains("whole blocks of 64 or 128; the weight has 96 inputs", StringComparison.Ordinal)));
+        using var rounded = new TempFolder();
+        result = Build(Repository.Digits("digits_cnn.onnx"), rounded, new() { ["Weights"] = "int4", ["Activations"] = "float", ["Targets"] = "tensorrt-onnx", ["CalibrationData"] = Repository.Digits("digits_calib.npz") });
+        Assert.IsTrue(result.Plan!.Layers.All(l => l.Op != "Conv"));
+        Assert.IsTrue(result.Report.Kept.Any(k => k.Reason.Contains("the weight has 96 inputs", StringComparison.Ordinal)));
     }
 
     [TestMethod]
