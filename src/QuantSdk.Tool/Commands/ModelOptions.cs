@@ -138,7 +138,7 @@ internal sealed class ModelOptions
             "TrtExecArguments" => ("Further options of trtexec, each as --trt-exec-arguments=--NAME=VALUE.", "OPTION"),
             "GpuDevice" => ("TensorRT: the GPU that builds. Default: 0.", "N"),
             "CudaGraph" => ("TensorRT: true lets the runtime record the engine's kernels once a shape.", "true|false"),
-            "OnEngineFailure" => ("error, or fallback, which ships the other targets where the engine of TensorRT cannot be built. Default: error.", "ACTION"),
+            "OnEngineFailure" => ("error, or fallback, which ships the other targets where the engine of TensorRT cannot be built. Default: error; fallback where auto chose it.", "ACTION"),
             "MeasureEngine" => ("TensorRT: true lets trtexec run what it built, for the report.", "true|false"),
             "Portable" => ("false leaves out the portable graph.", "true|false"),
             "Prepacked" => ("false leaves out the graph with weights packed for this CPU.", "true|false"),

@@ -58,6 +58,8 @@ internal sealed partial class ModelBuilder
                 SayWhyAutoIsCpu(recipe);
             return;
         }
+        if (_engineFailure is not null)
+            return;
         try
         {
             // In this order: who has neither is told of the program first.
@@ -86,6 +88,38 @@ internal sealed partial class ModelBuilder
     {
         _engineFailure = failure;
         _log.Warning("QSDK4014", $"{recipe.Name}: there is no engine of TensorRT, and {string.Join(" and ", recipe.Targets.Where(t => t != "tensorrt"))} is shipped without it ({failure.Code}: {failure.Message})", _request.Model);
+    }
+
+    /// <summary>Formats that a target does not run; of an engine that may be left out, it is left out.</summary>
+    private void CheckSupport(Recipe recipe)
+    {
+        try
+        {
+            TargetSupport.Check(recipe);
+        }
+        catch (QuantSdkException e) when (recipe.OnEngineFailure == "fallback" && recipe.Targets.Contains("tensorrt"))
+        {
+            TargetSupport.Check(recipe with { Targets = [.. recipe.Targets.Where(t => t != "tensorrt")] });
+            GoOnWithout(recipe, e);
+        }
+    }
+
+    /// <summary>False where nothing of TensorRT is made any more.</summary>
+    private bool GoesOn(Recipe recipe) => _engineFailure is null || recipe.Targets.Contains("tensorrt-onnx");
+
+    /// <summary>Makes the graph for TensorRT, whose failure is the engine's where the graph itself is no target.</summary>
+    private void TryTensorRt(Recipe recipe, Action write)
+    {
+        if (!GoesOn(recipe))
+            return;
+        try
+        {
+            write();
+        }
+        catch (QuantSdkException e) when (recipe.OnEngineFailure == "fallback" && !recipe.Targets.Contains("tensorrt-onnx"))
+        {
+            GoOnWithout(recipe, e);
+        }
     }
 
     /// <summary>The files that the build has declared say why they are no engine; the manifest does not name them.</summary>

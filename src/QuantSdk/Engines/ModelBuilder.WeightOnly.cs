@@ -34,7 +34,7 @@ internal sealed partial class ModelBuilder
         var model = Phase("Quantize", () => WeightOnlyModel.Open(_request.Model, recipe));
         _discovered.UnionWith(model.Original.ExternalFiles);
         // Two targets of TensorRT are one graph.
-        var plans = recipe.Targets.Select(t => IsTensorRt(t) ? "tensorrt" : t).Distinct().Select(t => Phase("Quantize", () => t == "cpu" ? Write(model, t, folder.Model(t)) : WriteTensorRt(recipe, model, folder))).ToArray();
+        var plans = recipe.Targets.Select(t => IsTensorRt(t) ? "tensorrt" : t).Distinct().Select(t => Phase("Quantize", () => t == "cpu" ? Write(model, t, folder.Model(t)) : WriteTensorRt(recipe, model, folder))).OfType<Plan>().ToArray();
         var (inputs, outputs) = Phase("BuildEngine", () => Ports(recipe.Targets.Contains("cpu") ? folder.Model("cpu") : GraphOf(recipe, folder)));
         var ends = new ModelEnds([.. inputs.Select(p => p.Info)], [.. outputs.Select(p => p.Info)]);
         var targets = recipe.Prepacked ? recipe.Targets : [.. recipe.Targets.Where(t => t != "cpu")];
@@ -68,12 +68,19 @@ internal sealed partial class ModelBuilder
     }
 
     /// <summary>In the types of the recipe: streamed in 32 bits first, from which the rest follows tensor by tensor.</summary>
-    private Plan WriteTensorRt(Recipe recipe, WeightOnlyModel model, EngineFolder folder)
+    private Plan? WriteTensorRt(Recipe recipe, WeightOnlyModel model, EngineFolder folder)
     {
-        var streamed = Path.Combine(folder.Scratch, "streamed.onnx");
-        var plan = Write(model, "tensorrt", streamed);
-        WriteTensorRt(recipe, InTypes(recipe, OnnxFile.Load(streamed).Proto, AmaxTable.Empty), folder);
-        return plan;
+        Plan? plan = null;
+        TryTensorRt(recipe, () => plan = Stream());
+        return _engineFailure is null || recipe.Targets.Contains("tensorrt-onnx") ? plan : null;
+
+        Plan Stream()
+        {
+            var streamed = Path.Combine(folder.Scratch, "streamed.onnx");
+            var streamedPlan = Write(model, "tensorrt", streamed);
+            WriteTensorRt(recipe, InTypes(recipe, OnnxFile.Load(streamed).Proto, AmaxTable.Empty), folder);
+            return streamedPlan;
+        }
     }
 
     private Plan Write(WeightOnlyModel model, string target, string path)

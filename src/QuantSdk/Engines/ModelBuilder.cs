@@ -37,7 +37,7 @@ internal sealed partial class ModelBuilder
     {
         var recipe = RecipeParser.Parse(_request.Name, _request.Metadata, AutoTargets());
         _log.Detail("recipe: " + QuantSdkJson.Write(recipe));
-        TargetSupport.Check(recipe);
+        CheckSupport(recipe);
         RequireTrtExec(recipe);
         if (Streams(recipe))
             CheckStreaming(recipe);
@@ -90,7 +90,7 @@ internal sealed partial class ModelBuilder
 
         var plan = planned?.Plan;
         var ends = new ModelEnds([.. reference.Inputs.Select(p => p.Info)], [.. reference.Outputs.Select(p => p.Info)]);
-        var amax = recipe.Targets.Any(IsTensorRt) ? Phase("Quantize", () => Magnitudes(recipe, model, inputs, keys, folder)) : AmaxTable.Empty;
+        var amax = recipe.Targets.Any(IsTensorRt) && GoesOn(recipe) ? Phase("Quantize", () => Magnitudes(recipe, model, inputs, keys, folder)) : AmaxTable.Empty;
         // What is chosen round by round is kept as a whole only.
         var engines = choice is null ? FindEngines(recipe, keys, folder) : [];
         string[] missing = [.. recipe.Targets.Where(t => !engines.ContainsKey(t))];
@@ -225,7 +225,7 @@ internal sealed partial class ModelBuilder
                 WriteLive(hoisted?.Rest(live) ?? live, portable);
         }
         if (tensorRt)
-            WriteTensorRt(recipe, tensorRtPlan is null ? SimplifiedFloat(model) : Lowering.Lower(model, tensorRtPlan, "tensorrt", rounded), cached, amax, folder);
+            TryTensorRt(recipe, () => WriteTensorRt(recipe, tensorRtPlan is null ? SimplifiedFloat(model) : Lowering.Lower(model, tensorRtPlan, "tensorrt", rounded), cached, amax, folder));
         return null;
     }
 

@@ -134,6 +134,6 @@ internal sealed record Recipe
     /// <summary>What a missed gate does: error, warn, or fallback, which ships the float model in the engine's place.</summary>
     public string OnGateFailure { get; init; } = "error";
 
-    /// <summary>What an engine of TensorRT does that cannot be built: error, or fallback, which ships the other targets without it.</summary>
+    /// <summary>What an engine of TensorRT does that cannot be built: error, or fallback, which ships the other targets without it; that where Targets=auto has chosen tensorrt.</summary>
     public string OnEngineFailure { get; init; } = "error";
 }

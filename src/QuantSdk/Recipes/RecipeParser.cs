@@ -96,7 +96,7 @@ internal static class RecipeParser
             MinCosine = values.ContainsKey("MinCosine") ? Number("MinCosine", 0, -1, 1) : null,
             MinSpeedup = values.ContainsKey("MinSpeedup") ? Number("MinSpeedup", 0, 0.01, 1000) : null,
             OnGateFailure = OneOf("OnGateFailure", defaults.OnGateFailure, ["error", "warn", "fallback"]),
-            OnEngineFailure = OneOf("OnEngineFailure", defaults.OnEngineFailure, ["error", "fallback"]),
+            OnEngineFailure = OneOf("OnEngineFailure", targets.Contains("tensorrt") && !AreGiven("Targets") ? "fallback" : defaults.OnEngineFailure, ["error", "fallback"]),
             MaxSize = values.ContainsKey("MaxSize") ? Number("MaxSize", 0, 0, 1e9) : null,
         };
         if (precision == "auto" && recipe.MinSqnr is null && recipe.MaxSize is null)

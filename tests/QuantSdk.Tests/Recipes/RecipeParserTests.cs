@@ -58,6 +58,9 @@ public sealed class RecipeParserTests
         Assert.AreEqual("tensorrt,cpu,tensorrt-onnx", Targets("tensorrt-onnx; AUTO", "tensorrt", "cpu"));
         Assert.AreEqual("cpu", Targets("cpu", "tensorrt", "cpu"));
         Assert.AreEqual("tensorrt", Targets("TensorRT"));
+        // Nobody asked for an engine that auto has chosen: without it the build goes on.
+        Assert.AreEqual("fallback", RecipeParser.Parse("unet", new Dictionary<string, string>(), "tensorrt", "cpu").OnEngineFailure);
+        Assert.AreEqual("error", RecipeParser.Parse("unet", new Dictionary<string, string> { ["Targets"] = "tensorrt;cpu" }, "tensorrt", "cpu").OnEngineFailure);
 
         static string Targets(string? text, params string[] auto) =>
             string.Join(',', RecipeParser.Parse("unet", text is null ? new Dictionary<string, string>() : new Dictionary<string, string> { ["Targets"] = text }, auto).Targets);

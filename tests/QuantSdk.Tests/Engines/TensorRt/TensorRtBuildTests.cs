@@ -181,6 +181,22 @@ public sealed class TensorRtBuildTests
     }
 
     [TestMethod]
+    [DataRow("", "", "QSDK4035")]
+    [DataRow("Weights", "int2", "QSDK3030")]
+    public void Where_auto_chose_TensorRT_a_model_that_it_does_not_take_is_built_for_the_cpu(string key, string value, string code)
+    {
+        using var folder = new TempFolder();
+        var given = new Dictionary<string, string> { ["Precision"] = "none" };
+        if (key.Length > 0)
+            given = new() { [key] = value, ["Activations"] = "float" };
+        var log = new SilentLog();
+        var result = Build(folder, "digits_cnn.onnx", "10.13", given, "out-of-memory", log: log);
+        Assert.AreEqual("cpu", result.Manifest.Variants.Single().Target);
+        Assert.IsTrue(log.Warnings.Any(w => w.Code == "QSDK4014" && w.Message.Contains(code, StringComparison.Ordinal)), string.Join('\n', log.Warnings));
+        StringAssert.Contains(File.ReadAllText(folder["engine/tensorrt/model.plan"]), code);
+    }
+
+    [TestMethod]
     public void A_plan_that_ONNX_Runtime_does_not_load_is_built_and_said()
     {
         using var folder = new TempFolder();
