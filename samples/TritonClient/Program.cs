@@ -8,7 +8,8 @@ using TritonClient;
 //   dotnet publish -t:PublishTritonRepository -p:QuantSdkTritonRepository=repository      (this project)
 //   tritonserver --model-repository=repository
 //   dotnet run -- http://localhost:8000
-const int Images = 10, Steps = 30;
+// As many as a server joins to one batch where nothing else is said.
+const int Images = 8, Steps = 30;
 const float Guidance = 2;
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
 
