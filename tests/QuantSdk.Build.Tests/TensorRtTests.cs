@@ -16,7 +16,7 @@ public sealed class TensorRtTests
         File.Copy(Path.Combine(RepositoryPaths.DigitsModels, "digits_cnn.onnx"), Path.Combine(project.Folder, "digits_cnn.onnx"));
         var trt = Path.Combine(project.Folder, "Tensor RT");
         StandInTrtExec.Write(trt, "10.13");
-        string[] properties = [$"-p:QuantSdkTrtExecPath={trt}", "-p:QuantSdkNvidiaDriver=present"];
+        string[] properties = [$"-p:QuantSdkTrtExecPath={trt}", "-p:QuantSdkNvidiaDriver=present", "-p:QuantSdkOnEngineFailure=error"];
 
         var first = project.Run("build", properties);
         Assert.IsTrue(first.Succeeded, string.Join("; ", first.Errors));
@@ -40,6 +40,11 @@ public sealed class TensorRtTests
         Assert.IsFalse(failed.Succeeded);
         CollectionAssert.AreEqual((string[])["QSDK4035"], failed.ErrorCodes.ToArray());
         CollectionAssert.AreEqual(plan, File.ReadAllBytes(Path.Combine(project.EngineFolder, "digits_cnn", s_plan[1])), "the old engine is kept");
+
+        // What auto has chosen is left out where it cannot be had, and that is said.
+        var without = project.Run("build", properties[0], properties[1]);
+        Assert.IsTrue(without.Succeeded, string.Join("; ", without.Errors));
+        StringAssert.Contains(without.Warnings.Single(w => w.Code == "QSDK4014").Text, "QSDK4035", StringComparison.Ordinal);
 
         // Without a driver auto is the cpu, and that is said.
         var cpu = project.Run("build", properties[0], "-p:QuantSdkNvidiaDriver=absent");
