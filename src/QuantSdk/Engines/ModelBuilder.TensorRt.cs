@@ -126,10 +126,15 @@ internal sealed partial class ModelBuilder
     private void WriteAbsent(Recipe recipe, EngineFolder folder)
     {
         var staging = Directory.CreateDirectory(Path.Combine(folder.Staging, "tensorrt")).FullName;
-        foreach (var part in recipe.Cache is null ? (string[])["model"] : ["model", "live"])
+        var reason = $"There is no engine of TensorRT: {_engineFailure!.Code}: {_engineFailure.Message}\n";
+        string[] parts = recipe.Cache is null ? ["model"] : ["model", "live"];
+        foreach (var name in parts.SelectMany(part => (string[])[$"{part}.context.onnx", part + PlanExtension(recipe)]))
+            File.WriteAllText(Path.Combine(staging, name), reason);
+        // A graph that was written before the failure stays.
+        foreach (var name in recipe.TensorRt!.StripWeights ? parts.Select(part => part + ".onnx").Append("model.data") : [])
         {
-            foreach (var name in (string[])[$"{part}.context.onnx", part + PlanExtension(recipe)])
-                File.WriteAllText(Path.Combine(staging, name), $"There is no engine of TensorRT: {_engineFailure!.Code}: {_engineFailure.Message}\n");
+            if (!File.Exists(Path.Combine(staging, name)))
+                File.WriteAllText(Path.Combine(staging, name), reason);
         }
     }
 

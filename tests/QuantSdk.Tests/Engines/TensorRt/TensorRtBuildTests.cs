@@ -197,6 +197,14 @@ public sealed class TensorRtBuildTests
     }
 
     [TestMethod]
+    public void Every_file_that_the_build_declares_is_there_without_the_engine_too()
+    {
+        using var folder = new TempFolder();
+        Build(folder, "digits_cnn.onnx", "10.13", new() { ["Precision"] = "none", ["Targets"] = "tensorrt;cpu", ["StripWeights"] = "true", ["OnEngineFailure"] = "fallback" }, driver: "absent");
+        CollectionAssert.IsSubsetOf((string[])["tensorrt/model.context.onnx", "tensorrt/model.data", "tensorrt/model.onnx", "tensorrt/model.stripped.engine"], FilesIn(folder["engine"]));
+    }
+
+    [TestMethod]
     public void A_plan_that_ONNX_Runtime_does_not_load_is_built_and_said()
     {
         using var folder = new TempFolder();
