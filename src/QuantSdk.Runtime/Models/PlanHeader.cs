@@ -5,7 +5,8 @@ namespace QuantSdk.Runtime;
 /// <summary>What the first bytes of a TensorRT plan say, without TensorRT (trtexec's printPlanVersion, sampleEngines.cpp): the tag "ftrt" and, in bytes 24 to 27, the version that built it.</summary>
 internal static class PlanHeader
 {
-    private const int Bytes = 28;
+    public const int Bytes = 28;
+
     private const uint Tag = 0x74727466;
 
     /// <summary>The version of TensorRT that built a plan: major, minor, patch, build.</summary>
@@ -20,8 +21,12 @@ internal static class PlanHeader
         var tag = BinaryPrimitives.ReadUInt32LittleEndian(header);
         if (tag != Tag)
             throw NoPlan(path, $"it begins with {tag:x8}, a plan with {Tag:x8}");
-        return new Version(header[24], header[25], header[26], header[27]);
+        return Of(header)!;
     }
+
+    /// <summary>The version, or null where these bytes begin no plan.</summary>
+    public static Version? Of(ReadOnlySpan<byte> header) =>
+        header.Length >= Bytes && BinaryPrimitives.ReadUInt32LittleEndian(header) == Tag ? new Version(header[24], header[25], header[26], header[27]) : null;
 
     private static QuantSdkException NoPlan(string path, string reason) => new("QSDK7060", $"'{path}' is no TensorRT plan: {reason}. Build the model again, or copy the whole folder.", path);
 }
